@@ -1,0 +1,1 @@
+//! dag-pb nodes, canonical.

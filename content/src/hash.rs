@@ -1,0 +1,1 @@
+//! Hash functions: one block or many at once.

@@ -1,0 +1,1 @@
+//! Paths of content as people write them.
