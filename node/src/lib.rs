@@ -1,1 +1,5 @@
-//! The Cidra node.
+//! The Cidra node: network, store, local API and the command line.
+
+pub mod config;
+pub mod identity;
+pub mod repository;

@@ -1,0 +1,361 @@
+//! What a person may set: `config.toml`, each key with a default that needs no file.
+//!
+//! The order is defaults, file, environment, flags; the command line lays the last two over what this module reads. An unknown
+//! key is refused with its line, so that a typing error does not pass for a setting.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use libp2p::Multiaddr;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::repository::write_atomically;
+
+/// All settings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The local RPC.
+    pub api: Api,
+    /// Whom to meet first.
+    pub bootstrap: Bootstrap,
+    /// The exchange of blocks.
+    pub exchange: Exchange,
+    /// Who keeps the DHT.
+    pub routing: RoutingSection,
+    /// Where blocks are kept.
+    pub store: StoreSection,
+    /// Listening and connections.
+    pub swarm: SwarmSection,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Where the daemon's RPC listens on TCP.
+    #[serde(deserialize_with = "listen")]
+    pub listen: Listen,
+    /// Whether callers on TCP must show a token.
+    pub auth: Auth,
+    /// The tokens that are accepted.
+    pub tokens: Vec<String>,
+    /// Host names beside loopback by which the RPC may be called.
+    pub hosts: Vec<String>,
+    /// Origins whose pages may call the RPC.
+    pub origins: Vec<String>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        let listen = Listen::At("/ip4/127.0.0.1/tcp/5001".parse().expect("a literal address"));
+        Self { listen, auth: Auth::None, tokens: vec![], hosts: vec![], origins: vec![] }
+    }
+}
+
+/// Whether callers of the RPC on TCP must show a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// No.
+    #[default]
+    None,
+    /// Yes, one of `api.tokens`.
+    Required,
+}
+
+/// An address to listen on, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Listen there.
+    At(Multiaddr),
+    /// Do not listen.
+    Nowhere,
+}
+
+impl std::str::FromStr for Listen {
+    type Err = libp2p::multiaddr::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" { Ok(Self::Nowhere) } else { text.parse().map(Self::At) }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::Nowhere => f.write_str("none"),
+        }
+    }
+}
+
+/// `[bootstrap]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Nodes that introduce this one to others.
+    #[serde(deserialize_with = "addresses")]
+    pub peers: Vec<Multiaddr>,
+}
+
+/// `[exchange]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exchange {
+    /// Whether peers that want the same root are told of one another.
+    pub referrals: bool,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self { referrals: true }
+    }
+}
+
+/// `[routing]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutingSection {
+    /// Whether this node keeps records for others.
+    pub mode: Routing,
+}
+
+/// Whether a node takes part in the DHT, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// A server in the DHT of local networks.
+    #[default]
+    Auto,
+    /// Asks, and keeps no records.
+    Client,
+    /// Asks, answers and keeps records.
+    Server,
+    /// No DHT at all.
+    None,
+}
+
+impl std::str::FromStr for Routing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "client" => Ok(Self::Client),
+            "server" => Ok(Self::Server),
+            "none" => Ok(Self::None),
+            other => Err(format!("{other:?} is none of auto, client, server, none")),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// Whether blocks that were only fetched are served to others.
+    pub keep: bool,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { keep: true }
+    }
+}
+
+/// `[swarm]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SwarmSection {
+    /// Where peers reach this node.
+    #[serde(deserialize_with = "addresses")]
+    pub listen: Vec<Multiaddr>,
+    /// Idle connections are closed down to this many …
+    pub low_water: u32,
+    /// … once there are more than this many.
+    pub high_water: u32,
+}
+
+impl Default for SwarmSection {
+    fn default() -> Self {
+        let listen =
+            ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"];
+        let listen = listen.map(|text| text.parse().expect("a literal address")).to_vec();
+        Self { listen, low_water: 96, high_water: 160 }
+    }
+}
+
+impl Config {
+    /// Reads `path`. No file: the defaults.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        };
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Writes a file of comments to `path` where there is none, so that people find what they may set.
+    pub fn write_template(path: &Path) -> Result<(), ConfigError> {
+        if path.exists() {
+            return Ok(());
+        }
+        write(path, TEMPLATE)
+    }
+
+    /// Sets `bootstrap.peers` in the file and leaves all else as it stands, comments too.
+    pub fn set_bootstrap(path: &Path, peers: &[Multiaddr]) -> Result<(), ConfigError> {
+        Self::write_template(path)?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)?;
+        let mut document: toml_edit::DocumentMut = text.parse().expect("it was just parsed");
+        let mut list = toml_edit::Array::from_iter(peers.iter().map(Multiaddr::to_string));
+        list.iter_mut().for_each(|item| item.decor_mut().set_prefix("\n    "));
+        list.set_trailing("\n");
+        let section = document.entry("bootstrap").or_insert(toml_edit::Item::Table(toml_edit::Table::new()));
+        section["peers"] = toml_edit::value(list);
+        write(path, &document.to_string())
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
+    write_atomically(path, text.as_bytes(), 0o600)
+        .map_err(|source| ConfigError::Unwritable { path: path.to_owned(), source })
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Multiaddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(|error| de::Error::custom(format!("{text:?}: {error}")))).collect()
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
+}
+
+const TEMPLATE: &str = r#"# The configuration of this Cidra node. What is not set has the default that stands here as a comment.
+
+[swarm]
+# listen = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"]
+# Idle connections are closed down to low_water once there are more than high_water.
+# low_water = 96
+# high_water = 160
+
+[bootstrap]
+# Nodes that introduce this one to others; `cidra bootstrap add` writes here.
+# peers = []
+
+[routing]
+# auto, client, server, none
+# mode = "auto"
+
+[api]
+# listen = "/ip4/127.0.0.1/tcp/5001"
+# "required": callers on TCP must show one of the tokens.
+# auth = "none"
+# tokens = []
+# Host names beside loopback by which the API may be called, and origins whose pages may call it.
+# hosts = []
+# origins = []
+
+[exchange]
+# Tell peers that want the same content of one another.
+# referrals = true
+
+[store]
+# Serve what was only fetched, too.
+# keep = true
+"#;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key or a value is wrong; the source names its line.
+    #[error("{} has a mistake", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        source: Box<toml::de::Error>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("config.toml"))
+    }
+
+    #[test]
+    fn the_template_says_what_the_defaults_are() {
+        let uncommented: String = TEMPLATE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(key) if key.contains(" = ") => format!("{key}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+
+        let config = parse(&uncommented).unwrap();
+
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+        assert_eq!(format!("{:?}", parse(TEMPLATE).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse("[swarm]\nlow_water = 3\nlisten_on = []\n").unwrap_err();
+
+        let text = std::error::Error::source(&error).unwrap().to_string();
+        assert!(text.contains("line 3") && text.contains("listen_on"), "{text}");
+    }
+
+    #[test]
+    fn a_bad_address_is_named() {
+        let error = parse("[bootstrap]\npeers = [\"/ip4/1.2.3/tcp/1\"]\n").unwrap_err();
+
+        let text = std::error::Error::source(&error).unwrap().to_string();
+        assert!(text.contains("/ip4/1.2.3/tcp/1"), "{text}");
+    }
+
+    #[test]
+    fn setting_the_bootstrap_list_keeps_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "# mine\n[api]\nauth = \"required\" # why\n").unwrap();
+
+        Config::set_bootstrap(&path, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).unwrap();
+
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("# mine") && text.contains("# why"), "{text}");
+        assert_eq!(Config::load(&path).unwrap().bootstrap.peers.len(), 1);
+    }
+}
