@@ -1,1 +1,19 @@
-//! What only several nodes can show.
+//! What only several nodes can show, and the tools to show it with.
+//!
+//! The programs are run as their users run them: found beside the test's own executable, given folders of their own,
+//! and waited for by what they print. Nothing here waits for a while and hopes.
+
+pub mod daemon;
+pub mod program;
+pub mod relay;
+pub mod repository;
+pub mod sample;
+pub mod source;
+pub mod suite;
+mod transcript;
+
+pub use daemon::Daemon;
+pub use program::{Call, Finished, Program, Running};
+pub use relay::Relay;
+pub use repository::Repository;
+pub use suite::Suite;
