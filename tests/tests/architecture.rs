@@ -101,15 +101,10 @@ fn content_ships_no_world(source: &Source) -> Vec<String> {
 }
 
 /// The modules of `node` from the top to the bottom: each names itself, those below it, and `EVERYWHERE`.
-const LAYERS: [&[&str]; 6] = [
-    &["main", "cli"],
-    &["api", "gateway"],
-    &["add", "download", "node", "repository"],
-    &["network"],
-    &["store"],
-    &["pool"],
-];
-const EVERYWHERE: [&str; 3] = ["config", "identity", "metrics"];
+const LAYERS: [&[&str]; 6] =
+    [&["main", "cli"], &["api", "gateway"], &["add", "download", "node"], &["network"], &["store"], &["pool"]];
+/// The folder and what stands in it, and the counters.
+const EVERYWHERE: [&str; 4] = ["config", "identity", "metrics", "repository"];
 
 fn node_has_layers(source: &Source) -> Vec<String> {
     let module = source.module();
