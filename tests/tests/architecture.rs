@@ -187,9 +187,12 @@ fn spawning_has_its_places(source: &Source) -> Vec<String> {
 
 fn channels_have_a_capacity(source: &Source) -> Vec<String> {
     let unfit = |name: &&Name| {
-        let path = name.path();
-        let std = path.ends_with("mpsc::channel") && path.starts_with("std") || path.ends_with("unbounded");
-        std || path.contains("unbounded_channel") || path.contains("Unbounded")
+        let segments: Vec<&str> = name.segments.iter().map(String::as_str).collect();
+        match segments[..] {
+            ["std", .., "mpsc", "channel"] => true,
+            [.., "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver"] => true,
+            _ => false,
+        }
     };
     broken(source, "every channel has a capacity", source.names(), unfit)
 }
