@@ -1,1 +1,408 @@
 //! Hash functions: one block or many at once.
+//!
+//! One sha2-256 cannot use the vector unit of a CPU, many at once can: that is several times as fast, and ten times on a
+//! CPU without SHA instructions. Which way is taken is decided at run time. The vector code is another party's and
+//! unaudited: before its first use it must agree with `sha2` in this process, or it is not used at all.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use cid::{Cid, Version};
+use multihash::Multihash;
+use sha2::{Digest, Sha256, Sha512};
+
+use crate::block::{Block, BlockError, MAX_BLOCK_SIZE};
+
+/// Check many blocks of others; the answers are in the order of the questions.
+pub fn verify_many(blocks: Vec<(Expect, Bytes)>) -> Vec<Result<Block, BlockError>> {
+    let batch: Vec<&[u8]> =
+        blocks.iter().filter(|(expect, data)| expect.joins(data)).map(|(_, data)| &data[..]).collect();
+    let mut digests = sha256_many(&batch).into_iter();
+    let mut answers = Vec::with_capacity(blocks.len());
+    for (expect, data) in blocks {
+        let proven = if expect.joins(&data) {
+            let digest = digests.next().expect("one digest for each that joined");
+            prove_with(expect, data, &digest)
+        } else {
+            prove(expect, data)
+        };
+        answers.push(proven.map(Block::from));
+    }
+    answers
+}
+
+/// Make many blocks of one kind out of our own bytes.
+pub fn new_many(kind: LeafKind, data: Vec<Bytes>) -> Vec<Block> {
+    if kind.hash != Function::Sha2_256 {
+        return data.into_iter().map(|data| Block::of(kind, data)).collect();
+    }
+    let batch: Vec<&[u8]> = data.iter().map(|data| &data[..]).collect();
+    let digests = sha256_many(&batch);
+    let proven = data.into_iter().zip(digests).map(|(data, digest)| {
+        let hash = Multihash::wrap(Function::Sha2_256.code(), &digest).expect("32 bytes fit");
+        Proven { cid: kind.cid(hash), data }
+    });
+    proven.map(Block::from).collect()
+}
+
+/// Can blocks with this multihash code be checked here?
+pub fn supported(code: u64) -> bool {
+    Function::from_code(code).is_some()
+}
+
+/// What is known of a block before its bytes are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Its name.
+    Cid(Cid),
+    /// Its name but for the digest, as in Bitswap: any bytes match, and the name is computed.
+    Prefix(Prefix),
+}
+
+impl Expect {
+    fn function(&self) -> (u64, usize) {
+        match self {
+            Expect::Cid(cid) => (cid.hash().code(), usize::from(cid.hash().size())),
+            Expect::Prefix(prefix) => (prefix.code, prefix.length),
+        }
+    }
+
+    /// Whether this one is hashed together with others.
+    fn joins(&self, data: &Bytes) -> bool {
+        let (code, length) = self.function();
+        code == Function::Sha2_256.code() && Function::Sha2_256.has_length(length) && data.len() <= MAX_BLOCK_SIZE
+    }
+}
+
+/// A CID without its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Version of the CID: 0 or 1.
+    pub version: u64,
+    /// Multicodec of the content.
+    pub codec: u64,
+    /// Multihash code.
+    pub code: u64,
+    /// Length of the digest in bytes.
+    pub length: usize,
+}
+
+/// How our own bytes become a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafKind {
+    /// Multicodec of the content.
+    pub codec: u64,
+    /// Version of the CID; version 0 is for dag-pb with sha2-256 and becomes 1 where it cannot be.
+    pub version: Version,
+    /// The hash function.
+    pub hash: Function,
+}
+
+impl LeafKind {
+    fn cid(&self, hash: Multihash<64>) -> Cid {
+        Cid::new(self.version, self.codec, hash).unwrap_or_else(|_| Cid::new_v1(self.codec, hash))
+    }
+}
+
+/// The hash functions we speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// The digest is the content itself, at most [`MAX_INLINE`] bytes.
+    Identity,
+    /// The one that nearly all blocks have.
+    Sha2_256,
+    /// Twice as long.
+    Sha2_512,
+}
+
+impl Function {
+    /// Its multihash code.
+    pub fn code(self) -> u64 {
+        match self {
+            Function::Identity => 0x00,
+            Function::Sha2_256 => 0x12,
+            Function::Sha2_512 => 0x13,
+        }
+    }
+
+    /// The function of a multihash code.
+    pub fn from_code(code: u64) -> Option<Function> {
+        [Function::Identity, Function::Sha2_256, Function::Sha2_512]
+            .into_iter()
+            .find(|function| function.code() == code)
+    }
+
+    fn has_length(self, length: usize) -> bool {
+        match self {
+            Function::Identity => length <= MAX_INLINE,
+            Function::Sha2_256 => (MIN_DIGEST..=32).contains(&length),
+            Function::Sha2_512 => (MIN_DIGEST..=64).contains(&length),
+        }
+    }
+}
+
+/// Most bytes that a CID itself can hold: what the CIDs of this workspace have room for (others allow 128).
+pub const MAX_INLINE: usize = 64;
+
+/// A shorter digest proves nothing: with fewer bits, bytes to match a given digest can be found (boxo's bound).
+pub const MIN_DIGEST: usize = 20;
+
+/// Bytes that were hashed here, on their way into a `Block`. Made in this file only.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    cid: Cid,
+    data: Bytes,
+}
+
+impl Proven {
+    pub(crate) fn into_parts(self) -> (Cid, Bytes) {
+        (self.cid, self.data)
+    }
+}
+
+pub(crate) fn make(kind: LeafKind, data: Bytes) -> Proven {
+    let kind = match kind.hash {
+        Function::Identity if data.len() > MAX_INLINE => LeafKind { hash: Function::Sha2_256, ..kind },
+        _ => kind,
+    };
+    let hash = multihash(kind.hash, &data).expect("the digest of a function fits, and what is inlined is short");
+    Proven { cid: kind.cid(hash), data }
+}
+
+pub(crate) fn prove(expect: Expect, data: Bytes) -> Result<Proven, BlockError> {
+    if data.len() > MAX_BLOCK_SIZE {
+        return Err(BlockError::TooLarge { length: data.len() });
+    }
+    let (code, length) = expect.function();
+    let function = Function::from_code(code).filter(|function| function.has_length(length));
+    match function.ok_or(BlockError::UnsupportedHash { code, length })? {
+        Function::Identity => prove_with(expect, data.clone(), &data),
+        Function::Sha2_256 => prove_with(expect, data.clone(), &Sha256::digest(&data)),
+        Function::Sha2_512 => prove_with(expect, data.clone(), &Sha512::digest(&data)),
+    }
+}
+
+fn prove_with(expect: Expect, data: Bytes, digest: &[u8]) -> Result<Proven, BlockError> {
+    match expect {
+        Expect::Cid(cid) => {
+            let inline = cid.hash().code() == Function::Identity.code();
+            let digest = if inline { digest } else { &digest[..usize::from(cid.hash().size())] };
+            if cid.hash().digest() != digest {
+                return Err(BlockError::HashMismatch { cid, length: data.len() });
+            }
+            Ok(Proven { cid, data })
+        }
+        Expect::Prefix(prefix) => {
+            let Prefix { version, codec, code, length } = prefix;
+            let bad = || BlockError::BadPrefix { version, codec, code, length };
+            let digest = digest.get(..length).ok_or_else(bad)?;
+            if code == Function::Identity.code() && length != data.len() {
+                return Err(bad());
+            }
+            let hash = Multihash::wrap(code, digest).map_err(|_| bad())?;
+            let version = Version::try_from(version).map_err(|_| bad())?;
+            let cid = Cid::new(version, codec, hash).map_err(|_| bad())?;
+            Ok(Proven { cid, data })
+        }
+    }
+}
+
+fn multihash(function: Function, data: &[u8]) -> Option<Multihash<64>> {
+    match function {
+        Function::Identity => Multihash::wrap(function.code(), data),
+        Function::Sha2_256 => Multihash::wrap(function.code(), &Sha256::digest(data)),
+        Function::Sha2_512 => Multihash::wrap(function.code(), &Sha512::digest(data)),
+    }
+    .ok()
+}
+
+/// Messages of like length go through the vector unit together, for a lane waits for the longest; one that stands alone
+/// goes through `sha2`, which is as fast or faster for one.
+fn sha256_many(messages: &[&[u8]]) -> Vec<[u8; 32]> {
+    if messages.len() < 2 || !vectors_agree() {
+        return messages.iter().map(|message| Sha256::digest(message).into()).collect();
+    }
+    let mut order: Vec<usize> = (0..messages.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(messages[index].len()));
+
+    let mut digests = vec![[0; 32]; messages.len()];
+    let mut rest = &order[..];
+    while let Some(&longest) = rest.first() {
+        let alike = rest.iter().take_while(|&&index| messages[index].len() * 2 >= messages[longest].len()).count();
+        let (group, others) = rest.split_at(alike);
+        rest = others;
+        if let [single] = group {
+            digests[*single] = Sha256::digest(messages[*single]).into();
+            continue;
+        }
+        let batch: Vec<&[u8]> = group.iter().map(|&index| messages[index]).collect();
+        let mut found = vec![[0; 32]; batch.len()];
+        tape_sha256::hash_many(&batch, &mut found);
+        for (&index, digest) in group.iter().zip(found) {
+            digests[index] = digest;
+        }
+    }
+    digests
+}
+
+/// Whether hashing many at once is to be trusted and worth it on this CPU; found out once, in about a millisecond.
+fn vectors_agree() -> bool {
+    static AGREE: OnceLock<bool> = OnceLock::new();
+    *AGREE.get_or_init(|| tape_sha256::lane_width() > 1 && agrees_with_sha2(tape_sha256::hash_many))
+}
+
+/// Ragged and equal lengths about the edges of a hash block, twice the widest vector, against `sha2`.
+fn agrees_with_sha2(hash_many: impl Fn(&[&[u8]], &mut [[u8; 32]])) -> bool {
+    let bytes: Vec<u8> = (0..4096u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let ragged = (0..70).map(|index| &bytes[index..index + [0, 1, 55, 56, 63, 64, 65, 119, 120, 700][index % 10]]);
+    let equal = (0..70).map(|index| &bytes[index..index + 1500]);
+    let same = |messages: Vec<&[u8]>| {
+        let mut digests = vec![[0; 32]; messages.len()];
+        hash_many(&messages, &mut digests);
+        messages.iter().zip(digests).all(|(message, digest)| Sha256::digest(message)[..] == digest)
+    };
+    same(ragged.collect()) && same(equal.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::{DAG_PB, RAW};
+
+    proptest! {
+        #[test]
+        fn many_at_once_are_what_they_are_one_by_one(
+            data in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..80),
+        ) {
+            let data: Vec<Bytes> = data.into_iter().map(Bytes::from).collect();
+            let kind = LeafKind { codec: RAW, version: Version::V1, hash: Function::Sha2_256 };
+
+            let many = new_many(kind, data.clone());
+
+            let single: Vec<Block> = data.into_iter().map(|data| Block::new(RAW, data)).collect();
+            prop_assert_eq!(many, single);
+        }
+    }
+
+    #[test]
+    fn answers_stand_in_the_order_of_the_questions() {
+        let blocks: Vec<Block> =
+            (0..40u8).map(|index| Block::new(RAW, vec![index; 100 << (index % 8)].into())).collect();
+        let mut questions: Vec<(Expect, Bytes)> =
+            blocks.iter().map(|block| (Expect::Cid(*block.cid()), block.data().clone())).collect();
+        questions[3].1 = Bytes::from_static(b"something else");
+        let inline = Block::of(
+            LeafKind { codec: RAW, version: Version::V1, hash: Function::Identity },
+            Bytes::from_static(b"inline"),
+        );
+        questions.insert(10, (Expect::Cid(*inline.cid()), inline.data().clone()));
+
+        let mut answers = verify_many(questions);
+
+        assert_eq!(answers.remove(10).as_ref(), Ok(&inline));
+        assert_eq!(answers[3], Err(BlockError::HashMismatch { cid: *blocks[3].cid(), length: 14 }));
+        for index in (0..40).filter(|&index| index != 3) {
+            assert_eq!(answers[index].as_ref(), Ok(&blocks[index]));
+        }
+    }
+
+    #[test]
+    fn completes_a_prefix_to_the_cid() {
+        let data = Bytes::from_static(&[0x0a, 2, 8, 1]);
+        let prefix = |version, codec, code, length| Expect::Prefix(Prefix { version, codec, code, length });
+        let verify = |expect| verify_many(vec![(expect, data.clone())]).remove(0);
+
+        assert_eq!(verify(prefix(0, DAG_PB, 0x12, 32)), Ok(Block::new_v0(data.clone())));
+        assert_eq!(verify(prefix(1, RAW, 0x12, 32)), Ok(Block::new(RAW, data.clone())));
+        assert!(matches!(verify(prefix(0, RAW, 0x12, 32)), Err(BlockError::BadPrefix { .. })));
+        assert!(matches!(verify(prefix(2, RAW, 0x12, 32)), Err(BlockError::BadPrefix { .. })));
+        assert!(matches!(verify(prefix(1, RAW, 0x00, 3)), Err(BlockError::BadPrefix { .. })));
+        assert!(matches!(verify(prefix(1, RAW, 0x00, 5)), Err(BlockError::BadPrefix { .. })));
+        assert!(matches!(verify(prefix(1, RAW, 0xb220, 32)), Err(BlockError::UnsupportedHash { .. })));
+    }
+
+    #[test]
+    fn takes_digests_cut_to_twenty_bytes_and_refuses_shorter_ones() {
+        let data = Bytes::from_static(b"cut");
+        let cut =
+            |length: usize| Cid::new_v1(RAW, Multihash::wrap(0x12, &Sha256::digest(&data)[..length]).expect("short"));
+
+        assert!(Block::verify(cut(20), data.clone()).is_ok());
+        assert_eq!(Block::verify(cut(19), data.clone()), Err(BlockError::UnsupportedHash { code: 0x12, length: 19 }));
+    }
+
+    #[test]
+    fn speaks_sha2_512_and_no_unknown_function() {
+        let kind = LeafKind { codec: RAW, version: Version::V1, hash: Function::Sha2_512 };
+        let block = Block::of(kind, Bytes::from_static(b"abc"));
+
+        assert_eq!(block.cid().hash().digest()[..4], [0xdd, 0xaf, 0x35, 0xa1]);
+        assert!(Block::verify(*block.cid(), Bytes::from_static(b"abc")).is_ok());
+        assert!(supported(0x13) && !supported(0x1e));
+    }
+
+    #[test]
+    fn inlines_what_fits_and_hashes_one_byte_more() {
+        let kind = LeafKind { codec: RAW, version: Version::V1, hash: Function::Identity };
+
+        assert_eq!(Block::of(kind, vec![1; MAX_INLINE].into()).cid().hash().code(), 0);
+        assert_eq!(Block::of(kind, vec![1; MAX_INLINE + 1].into()).cid().hash().code(), 0x12);
+    }
+
+    #[test]
+    fn a_faulty_vector_unit_is_found_out() {
+        assert!(agrees_with_sha2(tape_sha256::hash_many));
+        assert!(!agrees_with_sha2(|messages, digests| {
+            tape_sha256::hash_many(messages, digests);
+            digests[messages.len() - 1][31] ^= 1;
+        }));
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)]
+    fn every_back_end_of_this_cpu_agrees_with_sha2() {
+        use std::arch::is_x86_feature_detected;
+        use tape_sha256::backends;
+
+        assert!(agrees_with_sha2(|messages, digests| backends::serial_slices(&[], messages, digests)));
+        assert!(agrees_with_sha2(|messages, digests| backends::portable8_slices(&[], messages, digests)));
+        if is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1") {
+            // SAFETY: the CPU has what this one needs.
+            assert!(agrees_with_sha2(|messages, digests| unsafe { backends::shani_x4_slices(&[], messages, digests) }));
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            assert!(agrees_with_sha2(|messages, digests| unsafe { backends::avx2_8_slices(&[], messages, digests) }));
+        }
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            // SAFETY: as above.
+            assert!(agrees_with_sha2(|messages, digests| unsafe {
+                backends::avx512_16_slices(&[], messages, digests)
+            }));
+            // SAFETY: as above.
+            assert!(agrees_with_sha2(|messages, digests| unsafe {
+                backends::avx512_16x2_slices(&[], messages, digests)
+            }));
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "aarch64")]
+    #[allow(unsafe_code)]
+    fn every_back_end_of_this_cpu_agrees_with_sha2() {
+        use tape_sha256::backends;
+
+        assert!(agrees_with_sha2(|messages, digests| backends::serial_slices(&[], messages, digests)));
+        assert!(agrees_with_sha2(|messages, digests| backends::portable8_slices(&[], messages, digests)));
+        assert!(agrees_with_sha2(|messages, digests| backends::neon4_slices(&[], messages, digests)));
+        if std::arch::is_aarch64_feature_detected!("sha2") {
+            // SAFETY: the CPU has what this one needs.
+            assert!(agrees_with_sha2(|messages, digests| unsafe {
+                backends::neon_sha2x4_slices(&[], messages, digests)
+            }));
+        }
+    }
+}

@@ -1,1 +1,50 @@
-//! Files and folders as blocks.
+//! Files and folders as blocks, and back.
+//!
+//! `importer` and `directory` turn bytes and names into blocks, `node` says what a block is, `reader` and `shard` walk
+//! the blocks of a file and of a large folder. All are machines: the caller brings the bytes and the blocks.
+
+pub mod directory;
+mod hamt;
+pub mod importer;
+pub mod message;
+pub mod node;
+pub mod parameters;
+pub mod reader;
+pub mod shard;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::block::{Block, DAG_PB};
+use crate::dag_pb;
+use crate::hash::LeafKind;
+pub use directory::{DirectoryError, DirectoryImporter};
+pub use importer::{FileImporter, Leaf};
+pub use message::{Message, Metadata, Type};
+pub use node::{Child, DirectoryNode, Entity, Entry, FileNode, NodeError, leaf_data};
+pub use parameters::{Parameters, ParametersError};
+pub use reader::{ReadError, Reader, Step};
+pub use shard::{DirectoryReader, DirectoryStep, ShardNode};
+
+/// What an import ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The name of the whole.
+    pub cid: Cid,
+    /// Bytes of the file; 0 for a folder.
+    pub size: u64,
+    /// Bytes of all blocks, with repetitions: what a link to this root claims.
+    pub tsize: u64,
+}
+
+/// A symbolic link with this target, which nobody interprets.
+pub fn symlink(target: &[u8], parameters: &Parameters) -> Block {
+    let message = Message { data: Some(Bytes::copy_from_slice(target)), ..Message::new(Type::Symlink) };
+    interior(parameters, Vec::new(), &message)
+}
+
+/// The block of a node that is no leaf.
+fn interior(parameters: &Parameters, links: Vec<dag_pb::Link>, message: &Message) -> Block {
+    let kind = LeafKind { codec: DAG_PB, version: parameters.cid_version(), hash: parameters.hash() };
+    Block::of(kind, dag_pb::Node { links, data: Some(message.encode()) }.encode())
+}
