@@ -1,0 +1,142 @@
+//! What the block of a file or folder says of the content: entries, and where bytes of a file lie.
+
+use cid::Cid;
+
+use super::window::{Item, Key, join};
+use super::{DagError, Fetch, Output, Path, Selector, below};
+use crate::Block;
+use crate::block::RAW;
+use crate::unixfs::shard::{ShardLink, ShardNode};
+use crate::unixfs::{self, Entity, FileNode, Metadata};
+
+impl Fetch {
+    /// The block of an entry, a part of a file or a shard of a folder came.
+    pub(super) fn expand_entity(&mut self, key: Key, item: Item, block: &Block) -> Result<(), DagError> {
+        let cid = *block.cid();
+        let entity = Entity::parse(block)?;
+        match (item, entity) {
+            (Item::Entity { path, .. }, Entity::File(file)) => self.place_file(key, path, cid, &file),
+            (Item::Entity { path, .. }, Entity::Directory(directory)) => {
+                self.place_entry(key.clone(), Output::Directory { path: path.clone() })?;
+                for (place, entry) in directory.entries().iter().enumerate() {
+                    self.place_link(&key, place, &path, entry);
+                }
+                Ok(())
+            }
+            (Item::Entity { path, .. }, Entity::Shard(shard)) => {
+                self.place_entry(key.clone(), Output::Directory { path: path.clone() })?;
+                self.place_shard(&key, &path, &shard);
+                Ok(())
+            }
+            (Item::Entity { path, .. }, Entity::Symlink(target)) => {
+                self.place_entry(key, Output::Symlink { path, target: target.into() })
+            }
+            (Item::Part { size, skip, take, .. } | Item::Leaf { size, skip, take, .. }, Entity::File(file)) => {
+                if file.size() != size {
+                    return Err(DagError::Length { cid, expected: size, found: file.size() });
+                }
+                self.place_parts(key, cid, &file, skip, take);
+                Ok(())
+            }
+            (Item::Shard { path, .. }, Entity::Shard(shard)) => {
+                self.place_shard(&key, &path, &shard);
+                Ok(())
+            }
+            (_, found) => Err(DagError::NoFile {
+                cid,
+                why: format!("a {} stands where its parent has no place for one", name(&found)),
+            }),
+        }
+    }
+
+    /// The leaf of an entry that is one raw block came.
+    pub(super) fn place_raw_file(&mut self, key: Key, path: Path, cid: Cid, len: u64) -> Result<(), DagError> {
+        let (skip, take) = self.selected(len);
+        self.begin_file(key.clone(), path, take, Metadata::default())?;
+        if take > 0 {
+            self.window.insert(below(&key, 0), Item::Ready(Output::Bytes { cid, skip, len: take }));
+        }
+        Ok(())
+    }
+
+    fn place_file(&mut self, key: Key, path: Path, cid: Cid, file: &FileNode) -> Result<(), DagError> {
+        let (skip, take) = self.selected(file.size());
+        self.begin_file(key.clone(), path, take, file.metadata())?;
+        self.place_parts(key, cid, file, skip, take);
+        Ok(())
+    }
+
+    fn begin_file(&mut self, key: Key, path: Path, size: u64, metadata: Metadata) -> Result<(), DagError> {
+        if path.is_empty() {
+            self.progress.total = Some(size);
+        }
+        self.place_entry(key, Output::File { path, size, metadata })
+    }
+
+    fn place_entry(&mut self, key: Key, output: Output) -> Result<(), DagError> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            return Err(DagError::Wide { limit: self.limits.entries, what: "entries" });
+        }
+        self.window.insert(key, Item::Ready(output));
+        Ok(())
+    }
+
+    /// The node's own bytes, then its children, as far as they lie within `take` bytes after `skip`.
+    fn place_parts(&mut self, key: Key, cid: Cid, file: &FileNode, skip: u64, take: u64) {
+        let end = skip + take;
+        let own = file.data().len() as u64;
+        if skip < own && take > 0 {
+            let output = Output::Bytes { cid, skip, len: end.min(own) - skip };
+            self.window.insert(below(&key, 0), Item::Ready(output));
+        }
+        for (place, child) in file.children(skip..end).enumerate() {
+            let (from, to) = (child.range.start.max(skip), child.range.end.min(end));
+            let (cid, size) = (child.cid, child.range.end - child.range.start);
+            let (skip, take) = (from - child.range.start, to - from);
+            let item = match cid.codec() {
+                RAW => Item::Leaf { cid, size, skip, take },
+                _ => Item::Part { cid, size, skip, take },
+            };
+            self.window.insert(below(&key, place + 1), item);
+        }
+    }
+
+    fn place_link(&mut self, key: &Key, place: usize, path: &Path, entry: &unixfs::Entry) {
+        let item = Item::Entity { cid: entry.cid, path: join(path, &entry.name), guess: Some(entry.tsize) };
+        self.window.insert(below(key, place), item);
+    }
+
+    fn place_shard(&mut self, key: &Key, path: &Path, shard: &ShardNode) {
+        for (place, link) in shard.links().enumerate() {
+            match link {
+                ShardLink::Entry(entry) => self.place_link(key, place, path, entry),
+                ShardLink::Shard(cid) => {
+                    let item = Item::Shard { cid: *cid, path: path.clone() };
+                    self.window.insert(below(key, place), item);
+                }
+            }
+        }
+    }
+
+    /// The bytes of a file of `size` that are asked for: after how many, and how many.
+    fn selected(&self, size: u64) -> (u64, u64) {
+        match &self.selector {
+            Selector::Entity { range: Some(range) } => {
+                let start = range.start.min(size);
+                (start, range.end.clamp(start, size) - start)
+            }
+            _ => (0, size),
+        }
+    }
+}
+
+fn name(entity: &Entity) -> &'static str {
+    match entity {
+        Entity::Directory(_) => "folder",
+        Entity::File(_) => "file",
+        Entity::Raw(_) => "raw block",
+        Entity::Shard(_) => "shard of a folder",
+        Entity::Symlink(_) => "symbolic link",
+    }
+}
