@@ -1,0 +1,392 @@
+//! The writer thread: the only one that appends, commits and deletes, one command after the other.
+//!
+//! Commits that wait together share one sync. The order is: records, fdatasync, (a new segment: the folder), index, roots,
+//! answer. What is appended and not yet committed is found through `Shared::pending`.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::index::{Entry, Insertion, Key, Location, Only};
+use super::lease::RENEWAL;
+use super::reserve::Reserve;
+use super::roots::{Change, Root, RootKind, seconds};
+use super::segments::{Appender, Guard};
+use super::{Shared, StoreError};
+use crate::pool::queue::Taken;
+
+/// What the writer thread is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Put {
+        blocks: Vec<(Key, Bytes)>,
+        reply: Reply<()>,
+    },
+    /// Commit what was put before, then make these changes.
+    Commit {
+        changes: Vec<Change>,
+        reply: Reply<Vec<bool>>,
+    },
+    Remove {
+        keys: Vec<Key>,
+        only: Only,
+        reply: Reply<Vec<bool>>,
+    },
+    /// The record there is bad.
+    Drop {
+        key: Key,
+        location: Location,
+    },
+    /// Keep a root of a lease, by and by.
+    Lease(Root),
+    EndLease(Vec<Vec<u8>>),
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// State of the writer thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) appender: Appender,
+    pub(super) reserve: Reserve,
+    /// Commits that wait for the next sync.
+    group: Vec<(Vec<Change>, Reply<Vec<bool>>)>,
+    /// Changes that nobody waits for.
+    lazy: Vec<Change>,
+    pending_bytes: usize,
+    pending_since: Option<Instant>,
+    renewed: Instant,
+    /// Segments to delete once nobody reads them, oldest first.
+    deletions: VecDeque<(Guard, Vec<u32>)>,
+    /// A sync failed: what is pending is to be written again.
+    unsure: bool,
+    /// Pending blocks are lost, and whoever put them was told that they are here.
+    lost: Option<String>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, appender: Appender, reserve: Reserve) -> Writer {
+        Writer {
+            shared,
+            appender,
+            reserve,
+            group: Vec::new(),
+            lazy: Vec::new(),
+            pending_bytes: 0,
+            pending_since: None,
+            renewed: Instant::now(),
+            deletions: VecDeque::new(),
+            unsure: false,
+            lost: None,
+        }
+    }
+
+    /// Work until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.shared.writes.take(Some(self.patience()), |queued| queued) {
+                Taken::Items(items) => items.into_iter().for_each(|item| self.handle(item.value)),
+                Taken::TimedOut => {}
+                Taken::Closed => break,
+            }
+            self.finish_group();
+            self.look_after(Instant::now());
+        }
+        if let Err(error) = self.commit_blocks().and_then(|()| self.change_roots_lazily()) {
+            tracing::error!(%error, "blocks that nobody waited for could not be committed");
+        }
+        self.delete_segments();
+    }
+
+    fn handle(&mut self, command: Command) {
+        // Whoever dropped its end of a reply does not want the answer.
+        match command {
+            Command::Put { blocks, reply } => {
+                let done = self.put(blocks);
+                let _ = reply.send(done);
+            }
+            Command::Commit { changes, reply } => self.group.push((changes, reply)),
+            Command::Remove { keys, only, reply } => {
+                let done = self.remove(&keys, only);
+                let _ = reply.send(done);
+            }
+            Command::Drop { key, location } => {
+                if let Err(error) = self.remove(&[key], Only::At(location)) {
+                    tracing::error!(%error, "a bad record could not be taken out of the index");
+                }
+            }
+            Command::Lease(root) => {
+                self.lazy.push(Change::Set(vec![root]));
+                self.pending_since.get_or_insert_with(Instant::now);
+            }
+            Command::EndLease(keys) => {
+                self.lazy.extend(keys.into_iter().map(|key| Change::Remove(RootKind::Lease, key)));
+                self.pending_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    fn put(&mut self, blocks: Vec<(Key, Bytes)>) -> Result<(), StoreError> {
+        self.check_lost()?;
+        if !self.reserve.is_held() && !self.reserve.restore() {
+            return Err(StoreError::Full { folder: self.shared.folder.clone() });
+        }
+        let generation = self.shared.generation();
+        let found = self.shared.find(blocks.iter().map(|(key, _)| key))?;
+        let (mut fresh, mut touched, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for ((key, data), entry) in blocks.into_iter().zip(found) {
+            match entry {
+                Some(entry) if entry.generation == generation => {}
+                Some(entry) => touched.push((key, Entry { generation, ..entry })),
+                None if !seen.insert(key.clone()) => {}
+                None => fresh.push((key, data)),
+            }
+        }
+        self.add_pending(touched);
+        self.append(&fresh, generation)?;
+        if self.pending_bytes > PENDING_BYTES || self.shared.pending().len() > PENDING_BLOCKS {
+            self.commit_blocks()?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, mut records: &[(Key, Bytes)], generation: u32) -> Result<(), StoreError> {
+        while !records.is_empty() {
+            let locations = self.appender.append(records).map_err(|error| self.shared.io_error("a segment", error))?;
+            let (appended, left) = records.split_at(locations.len());
+            records = left;
+            self.pending_bytes += appended.iter().map(|(_, data)| data.len()).sum::<usize>();
+            let entries = appended.iter().zip(locations);
+            self.add_pending(entries.map(|((key, _), location)| (key.clone(), Entry { location, generation })));
+        }
+        Ok(())
+    }
+
+    fn add_pending(&mut self, entries: impl IntoIterator<Item = (Key, Entry)>) {
+        let mut pending = self.shared.pending.write().unwrap_or_else(PoisonError::into_inner);
+        pending.extend(entries);
+        if !pending.is_empty() {
+            self.pending_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Commit for all who wait, and answer them.
+    fn finish_group(&mut self) {
+        if self.group.is_empty() {
+            return;
+        }
+        let (mut changes, mut waiting) = (Vec::new(), Vec::new());
+        for (wanted, reply) in std::mem::take(&mut self.group) {
+            waiting.push((wanted.len(), reply));
+            changes.extend(wanted);
+        }
+        let done = self.commit_blocks().and_then(|()| self.change_roots(changes));
+        let mut done = done.map(Vec::into_iter);
+        for (count, reply) in waiting {
+            let answer = done.as_mut().map(|done| done.take(count).collect()).map_err(|error| error.clone());
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Make everything that was put durable.
+    fn commit_blocks(&mut self) -> Result<(), StoreError> {
+        self.check_lost()?;
+        if self.shared.pending().is_empty() && self.appender.lengths().is_empty() {
+            return Ok(());
+        }
+        self.sync()?;
+        let mut entries: Vec<_> = self.shared.pending().iter().map(|(key, entry)| (key.clone(), *entry)).collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let insertion = Insertion {
+            entries,
+            lengths: self.appender.lengths().clone(),
+            generation: self.shared.generation(),
+            now: seconds(SystemTime::now()),
+        };
+        self.insert(insertion)?;
+        self.shared.pending.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.appender.committed();
+        (self.pending_bytes, self.pending_since) = (0, None);
+        self.pending_since = (!self.lazy.is_empty()).then(Instant::now);
+        Ok(())
+    }
+
+    fn insert(&mut self, insertion: Insertion) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let error = match shared.index.insert(&insertion) {
+            Ok(rows) => {
+                shared.rows().extend(rows);
+                return Ok(());
+            }
+            Err(error) => shared.database_error(shared.index.name(), error),
+        };
+        if !matches!(error, StoreError::Full { .. }) || !self.reserve.release() {
+            return Err(error);
+        }
+        // In pieces, each of which needs little room.
+        let Insertion { entries, lengths, generation, now } = insertion;
+        let pieces = entries.chunks(PIECE).map(|piece| (piece.to_vec(), Default::default()));
+        for (entries, lengths) in pieces.chain([(Vec::new(), lengths)]) {
+            let piece = Insertion { entries, lengths, generation, now };
+            let rows =
+                shared.index.insert(&piece).map_err(|error| shared.database_error(shared.index.name(), error))?;
+            shared.rows().extend(rows);
+        }
+        Ok(())
+    }
+
+    /// Put what is pending on the disk. After a failed sync nobody knows what of it is there, and the kernel may report the
+    /// next sync as done all the same: so it is written again, to another segment.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if !self.unsure {
+            let Err(error) = self.appender.sync() else { return Ok(()) };
+            tracing::error!(%error, folder = %self.shared.folder.display(), "sync failed, writing again what is not committed");
+            self.unsure = true;
+        }
+        self.appender.abandon();
+        let pending: Vec<(Key, Entry)> = {
+            let rows = self.shared.rows();
+            let committed = |location: Location| rows.get(&location.segment).map_or(0, |row| row.length);
+            let pending = self.shared.pending();
+            let fresh =
+                pending.iter().filter(|(_, entry)| u64::from(entry.location.offset) >= committed(entry.location));
+            fresh.map(|(key, entry)| (key.clone(), *entry)).collect()
+        };
+        for (key, entry) in pending {
+            let data = match self.shared.segments.read(&key, entry.location) {
+                Ok(data) => data,
+                Err(error) => {
+                    self.lost = Some(error.to_string());
+                    return self.check_lost();
+                }
+            };
+            self.append(&[(key, data)], entry.generation)?;
+        }
+        self.appender.sync().map_err(|error| self.shared.io_error("a segment", error))?;
+        self.unsure = false;
+        Ok(())
+    }
+
+    fn check_lost(&self) -> Result<(), StoreError> {
+        match &self.lost {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Lost { folder: self.shared.folder.clone(), why: why.clone() }),
+        }
+    }
+
+    fn change_roots(&mut self, mut changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = changes.len();
+        changes.extend(self.lazy.iter().cloned());
+        let shared = self.shared.clone();
+        let error = |error| shared.database_error(shared.roots.name(), error);
+        let done = match shared.roots.change(&changes).map_err(error) {
+            Err(StoreError::Full { .. }) if self.reserve.release() => shared.roots.change(&changes).map_err(error),
+            done => done,
+        };
+        let mut done = done?;
+        self.lazy.clear();
+        done.truncate(wanted);
+        Ok(done)
+    }
+
+    fn change_roots_lazily(&mut self) -> Result<(), StoreError> {
+        let changes = std::mem::take(&mut self.lazy);
+        self.change_roots(changes.clone()).map(|_| ()).inspect_err(|_| self.lazy = changes)
+    }
+
+    fn remove(&mut self, keys: &[Key], only: Only) -> Result<Vec<bool>, StoreError> {
+        // What was asked before comes before.
+        self.finish_group();
+        self.commit_blocks()?;
+        let only = match (only, self.shared.leases.oldest()) {
+            (Only::Before(mark), Some(lease)) => Only::Before(mark.min(lease)),
+            _ => only,
+        };
+        let found = self.shared.find(keys)?;
+        if found.iter().all(Option::is_none) {
+            return Ok(vec![false; keys.len()]);
+        }
+        // First, so that no crash leaves a DAG called complete that has lost a block.
+        self.change_roots(vec![Change::Incomplete])?;
+        let shared = self.shared.clone();
+        let remove = || {
+            let removed = shared.index.remove(keys, only, self.appender.active());
+            removed.map_err(|error| shared.database_error(shared.index.name(), error))
+        };
+        let (removed, rows) = match remove() {
+            Err(StoreError::Full { .. }) if self.reserve.release() => remove()?,
+            removed => removed?,
+        };
+        let dead: Vec<u32> = rows.iter().filter(|(_, row)| row.dead).map(|(number, _)| *number).collect();
+        shared.rows().extend(rows);
+        if !dead.is_empty() {
+            self.deletions.push_back((shared.segments.older_guards(), dead));
+        }
+        Ok(removed)
+    }
+
+    fn delete_segments(&mut self) {
+        // In order: a reader from before an older deletion may read what a later one took away.
+        while self.deletions.front().is_some_and(|(guard, _)| guard.is_last()) {
+            let (_, segments) = self.deletions.pop_front().expect("there is a first");
+            for number in segments {
+                // What cannot be deleted is tried again when the store is opened: its row says that it is dead.
+                let deleted = self.shared.segments.delete(number).map_err(|error| error.to_string());
+                let deleted = deleted
+                    .and_then(|()| self.shared.index.forget_segment(number, false).map_err(|error| error.to_string()));
+                match deleted {
+                    Ok(()) => drop(self.shared.rows().remove(&number)),
+                    Err(error) => tracing::warn!(segment = number, error, "a dead segment could not be deleted yet"),
+                }
+            }
+        }
+    }
+
+    /// How long to wait for commands before looking after what is due.
+    fn patience(&self) -> Duration {
+        if !self.deletions.is_empty() {
+            return READERS;
+        }
+        if self.pending_since.is_some() { LAZY } else { RENEWAL }
+    }
+
+    fn look_after(&mut self, now: Instant) {
+        if now.duration_since(self.renewed) >= RENEWAL {
+            self.renewed = now;
+            self.lazy.extend([Change::Set(self.shared.leases.roots()), Change::Expire(SystemTime::now())]);
+            self.pending_since.get_or_insert(now);
+        }
+        if self.pending_since.is_some_and(|since| now.duration_since(since) >= LAZY) {
+            let done = self.commit_blocks().and_then(|()| self.change_roots_lazily());
+            // After an error: not at once again.
+            self.pending_since = done.is_err().then_some(now);
+            if let Err(error) = done {
+                tracing::warn!(%error, "blocks could not be committed yet");
+            }
+        }
+        if !self.deletions.is_empty() {
+            self.delete_segments();
+        }
+    }
+}
+
+/// What nobody asks to commit is committed after this time.
+const LAZY: Duration = Duration::from_secs(5);
+/// How often to look whether the last reader of a dead segment is done.
+const READERS: Duration = Duration::from_millis(50);
+/// Bytes and blocks that are appended without a commit; then the one who puts waits for one. The blocks are held in memory
+/// (their places, some 150 bytes each).
+const PENDING_BYTES: usize = 256 * 1024 * 1024;
+const PENDING_BLOCKS: usize = 16 * 1024;
+/// Entries a transaction when the disk is full.
+const PIECE: usize = 512;
+
+/// Blocks that are appended and not yet in the index.
+pub(super) type Pending = HashMap<Key, Entry>;
