@@ -1,0 +1,385 @@
+//! Finding peers: who joins a download, whom to dial, and what to look for when nobody has a block.
+//!
+//! Every want is at each moment owed by a peer, on its way into the store, wanted of a member that will have room, looked
+//! for, or resting until a known time (`unattended` names those that are not; tests call it after every step). The root is
+//! searched once, then again with growing pauses while something is missing; a block that no member has is also searched
+//! by its own CID, few at a time.
+
+use std::time::{Duration, Instant};
+
+use cid::Cid;
+
+use super::Client;
+use super::session::{Candidate, Dial, Member, RootSearch, Session};
+use super::want::{Said, Seek, Want};
+use crate::exchange::message::{Credit, Kind, MAX_CIDS};
+use crate::exchange::{Action, Peer, Report, SessionId};
+
+impl<P: Peer> Client<P> {
+    pub(in crate::exchange) fn add_holders(&mut self, id: SessionId, peers: Vec<P>, now: Instant) {
+        self.meet(id, peers, false, now);
+        if let Some(session) = self.sessions.get_mut(&id)
+            && matches!(session.root_search, RootSearch::Due(_))
+            && session.rounds == 0
+        {
+            session.root_search = RootSearch::Due(now + SEARCH_DELAY);
+        }
+    }
+
+    pub(in crate::exchange) fn handle_providers(&mut self, cid: &Cid, peers: Vec<P>, now: Instant) {
+        let concerned = |session: &Session<P>| session.root == *cid || session.wants.contains(cid);
+        let ids: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| concerned(s)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.meet(id, peers.clone(), false, now);
+        }
+    }
+
+    pub(in crate::exchange) fn handle_search_end(&mut self, cid: &Cid, now: Instant) {
+        if self.searches.remove(cid).is_none() {
+            return;
+        }
+        for session in self.sessions.values_mut().filter(|session| session.root == *cid) {
+            if session.root_search == RootSearch::Running {
+                session.root_search = RootSearch::Resting(now + pause(session.rounds));
+            }
+        }
+        if let Some(want) = self.wants.get_mut(cid).filter(|want| want.seek == Seek::Searching) {
+            want.seek = Seek::Searched;
+        }
+        self.wake(now);
+    }
+
+    pub(in crate::exchange) fn handle_connect_failed(&mut self, peer: &P, why: String, now: Instant) {
+        for session in self.sessions.values_mut() {
+            if let Some(candidate) = session.candidates.get_mut(peer) {
+                candidate.state = Dial::Failed(why.clone());
+            }
+        }
+        self.wake(now);
+    }
+
+    pub(in crate::exchange) fn handle_have(&mut self, peer: &P, cids: Vec<Cid>, now: Instant) {
+        if !self.partners.contains_key(peer) {
+            return;
+        }
+        for cid in cids.into_iter().take(MAX_CIDS) {
+            let Some(want) = self.wants.get_mut(&cid) else {
+                self.note_unwanted(peer, cid);
+                continue;
+            };
+            want.say(peer.clone(), Said::Has);
+            for id in want.sessions.keys() {
+                let Some(session) = self.sessions.get_mut(id) else { continue };
+                if let Some(member) = session.admit(peer, false) {
+                    member.note(cid);
+                }
+            }
+        }
+        self.wake(now);
+    }
+
+    /// A peer has connected: it joins the downloads that were to ask it; the others ask it for what they miss.
+    pub(super) fn welcome(&mut self, peer: &P, now: Instant) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            match session.candidates.remove(peer) {
+                Some(candidate) => {
+                    session.admit(peer, candidate.referred);
+                }
+                None if session.members.contains_key(peer) => {}
+                None => self.ask_whether(id, peer, &self.sought(id), now),
+            }
+            self.greet(id, peer);
+        }
+    }
+
+    /// Looks after wants that nobody can be asked for. Called when something changed, and at every tick.
+    pub(super) fn seek(&mut self, now: Instant) {
+        self.stop_long_searches(now);
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.end_rests(id, now);
+            let hungry = self.hungry(id, now);
+            self.dial(id, !hungry.is_empty(), now);
+            self.search_root(id, !hungry.is_empty(), now);
+            for cid in hungry {
+                self.seek_one(id, &cid, now);
+            }
+        }
+    }
+
+    fn seek_one(&mut self, id: SessionId, cid: &Cid, now: Instant) {
+        let session = &self.sessions[&id];
+        let (is_root, resting) = (session.root == *cid, matches!(session.root_search, RootSearch::Resting(_)));
+        match self.wants[cid].seek {
+            Seek::Idle if is_root || !resting || self.own_searches() >= MOST_SEARCHES => {}
+            Seek::Idle => {
+                self.ask_around(id, cid, now);
+                self.start_search(cid, now);
+            }
+            Seek::Searched if !self.is_expecting(id) && !self.wants[cid].is_queried(now) => self.conclude(cid, now),
+            Seek::Searched | Seek::Searching | Seek::Resting(_) => {}
+        }
+    }
+
+    /// Tells people that nobody has the block, and lets it rest.
+    fn conclude(&mut self, cid: &Cid, now: Instant) {
+        let Some(want) = self.wants.get_mut(cid) else { return };
+        want.rounds += 1;
+        want.seek = Seek::Resting(now + pause(want.rounds));
+        let want = &self.wants[cid];
+        for id in want.sessions.keys() {
+            let report = self.report(*id, want);
+            self.actions.push_back(Action::Missing { session: *id, cid: *cid, report });
+        }
+    }
+
+    fn report(&self, id: SessionId, want: &Want<P>) -> Report<P> {
+        let session = &self.sessions[&id];
+        let said = want.said.iter().map(|(peer, said)| (peer.clone(), said.words().to_owned()));
+        let failed = session.candidates.iter().filter(|(peer, _)| !want.said.contains_key(*peer));
+        let failed = failed.filter_map(|(peer, candidate)| match &candidate.state {
+            Dial::Failed(why) => Some((peer.clone(), format!("could not be reached: {why}"))),
+            Dial::Untried | Dial::Dialling(_) => None,
+        });
+        let searches = want.rounds.max(session.rounds);
+        Report { asked: said.chain(failed).take(MOST_REPORTED).collect(), searches }
+    }
+
+    fn search_root(&mut self, id: SessionId, hungry: bool, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let due = match session.root_search {
+            RootSearch::Due(at) => now >= at && !session.wants.is_empty() || hungry,
+            RootSearch::Resting(until) => hungry && now >= until,
+            RootSearch::Running => false,
+        };
+        if !due {
+            return;
+        }
+        session.rounds += 1;
+        session.root_search = RootSearch::Running;
+        let root = session.root;
+        self.ask_around(id, &root, now);
+        self.start_search(&root, now);
+    }
+
+    fn start_search(&mut self, cid: &Cid, now: Instant) {
+        if let Some(want) = self.wants.get_mut(cid).filter(|want| matches!(want.seek, Seek::Idle)) {
+            want.seek = Seek::Searching;
+        }
+        if self.searches.insert(*cid, now).is_none() {
+            self.counters.searches += 1;
+            self.actions.push_back(Action::Search { cid: *cid });
+        }
+    }
+
+    /// Asks connected peers whether they have the block. Where none of the members can be asked, one is asked for the
+    /// block itself: it may well have it, and that saves a round trip.
+    fn ask_around(&mut self, id: SessionId, cid: &Cid, now: Instant) {
+        let Some(want) = self.wants.get(cid) else { return };
+        let unasked = want.is_unasked();
+        let strangers = self
+            .partners
+            .iter()
+            .filter(|(peer, partner)| partner.doubted.is_none() && !want.said.contains_key(peer) && want.may_ask(peer));
+        let members = &self.sessions[&id].members;
+        let strangers = strangers.filter(|(peer, _)| !members.get(peer).is_some_and(|m| !m.partial && !m.is_dry(now)));
+        let mut strangers: Vec<(P, u64)> = strangers.map(|(peer, p)| (peer.clone(), p.bytes_received)).collect();
+        strangers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        let nobody = unasked && !members.keys().any(|peer| self.may_ask_later(id, peer, cid, now));
+        for (index, (peer, _)) in strangers.into_iter().take(MOST_ASKED_AROUND).enumerate() {
+            if nobody && index == 0 {
+                self.request(id, &peer, &[*cid], now);
+            } else {
+                self.ask_whether(id, &peer, &[*cid], now);
+            }
+        }
+    }
+
+    /// Asks a peer whether it has these; one that cannot answer that is asked for them.
+    fn ask_whether(&mut self, id: SessionId, peer: &P, cids: &[Cid], now: Instant) {
+        let Some(partner) = self.partners.get_mut(peer).filter(|_| !cids.is_empty()) else { return };
+        if !partner.protocol.presence {
+            return self.request(id, peer, cids, now);
+        }
+        let request = partner.request_id();
+        for cid in cids {
+            if let Some(want) = self.wants.get_mut(cid) {
+                want.say(peer.clone(), Said::Queried(now));
+            }
+        }
+        self.say_want(id, peer, request, cids.to_vec(), Credit::All, Kind::Have, 0);
+    }
+
+    /// What a peer that has just come is asked for: what is being looked for, and the root.
+    fn sought(&self, id: SessionId) -> Vec<Cid> {
+        let session = &self.sessions[&id];
+        let looked_for = |cid: &&Cid| **cid == session.root || self.wants[*cid].seek != Seek::Idle;
+        session.unasked.values().filter(looked_for).take(MOST_SOUGHT).copied().collect()
+    }
+
+    /// Unasked wants that no connected member will be asked for, those at rest left out; at most `MOST_SOUGHT`.
+    fn hungry(&self, id: SessionId, now: Instant) -> Vec<Cid> {
+        let session = &self.sessions[&id];
+        let sure = |(peer, member): (&P, &Member)| {
+            let trusted = self.partners.get(peer).is_some_and(|partner| partner.doubted.is_none());
+            trusted && member.spotless && !member.partial
+        };
+        if session.members.iter().any(sure) {
+            return Vec::new();
+        }
+        let awake = |cid: &&Cid| !matches!(self.wants[*cid].seek, Seek::Resting(_));
+        let alone = |cid: &&Cid| !session.members.keys().any(|peer| self.may_ask_later(id, peer, cid, now));
+        session.unasked.values().filter(awake).filter(alone).take(MOST_SOUGHT).copied().collect()
+    }
+
+    fn may_ask_later(&self, id: SessionId, peer: &P, cid: &Cid, now: Instant) -> bool {
+        self.partners.get(peer).is_some_and(|partner| partner.doubted.is_none()) && self.may_ask(id, peer, cid, now)
+    }
+
+    /// Somebody is being dialled who may have what is missing.
+    fn is_expecting(&self, id: SessionId) -> bool {
+        let session = &self.sessions[&id];
+        session.root_search == RootSearch::Running || session.dialling() > 0 || !session.queue.is_empty()
+    }
+
+    /// A rest is over: everybody may be asked anew, also who was silent, and who could not be reached.
+    fn end_rests(&mut self, id: SessionId, now: Instant) {
+        let over = |cid: &&Cid| matches!(self.wants[*cid].seek, Seek::Resting(until) if until <= now);
+        let rested: Vec<Cid> = self.sessions[&id].unasked.values().filter(over).copied().collect();
+        if rested.is_empty() {
+            return;
+        }
+        for cid in &rested {
+            if let Some(want) = self.wants.get_mut(cid) {
+                want.forget();
+            }
+        }
+        for partner in self.partners.values_mut().filter(|partner| partner.owed().is_empty()) {
+            partner.doubted = None;
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let away = session.members.keys().filter(|peer| !self.partners.contains_key(*peer)).cloned();
+            let away: Vec<P> = away.collect();
+            session.try_again(away);
+        }
+        self.dirty = true;
+    }
+
+    fn own_searches(&self) -> usize {
+        self.searches.keys().filter(|cid| !self.sessions.values().any(|session| session.root == **cid)).count()
+    }
+
+    fn stop_long_searches(&mut self, now: Instant) {
+        let long = self.searches.iter().filter(|(_, since)| now.duration_since(**since) > LONGEST_SEARCH);
+        let long: Vec<Cid> = long.map(|(cid, _)| *cid).collect();
+        for cid in long {
+            self.actions.push_back(Action::StopSearch { cid });
+            self.handle_search_end(&cid, now);
+        }
+    }
+
+    pub(super) fn stop_search_unless_needed(&mut self, cid: &Cid) {
+        let root = self.sessions.values().any(|s| s.root == *cid && s.root_search == RootSearch::Running);
+        let own = self.wants.get(cid).is_some_and(|want| want.seek == Seek::Searching);
+        if !root && !own && self.searches.remove(cid).is_some() {
+            self.actions.push_back(Action::StopSearch { cid: *cid });
+        }
+    }
+
+    /// Peers said to hold something of this download: connected ones join, others are dialled.
+    pub(super) fn meet(&mut self, id: SessionId, peers: Vec<P>, referred: bool, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        for peer in peers {
+            if self.partners.contains_key(&peer) {
+                session.admit(&peer, referred);
+            } else {
+                session.hear_of(peer, referred);
+            }
+        }
+        self.wake(now);
+    }
+
+    fn dial(&mut self, id: SessionId, hungry: bool, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let connected = session.members.keys().filter(|peer| self.partners.contains_key(*peer)).count();
+        session.give_up_dials(now);
+        while session.dialling() < MOST_DIALS && (connected + session.dialling() < ENOUGH_MEMBERS || hungry) {
+            let Some(peer) = session.queue.pop_front() else { return };
+            let Some(candidate) = session.candidates.get_mut(&peer) else { continue };
+            candidate.state = Dial::Dialling(now);
+            self.counters.dials += 1;
+            self.actions.push_back(Action::Connect { peer });
+        }
+    }
+}
+
+impl<P: Peer> Session<P> {
+    /// The peer takes part from here on. `None` when there are too many, or it lied.
+    pub(super) fn admit(&mut self, peer: &P, partial: bool) -> Option<&mut Member> {
+        if self.is_banned(peer) || (self.members.len() >= MOST_MEMBERS && !self.members.contains_key(peer)) {
+            return None;
+        }
+        self.candidates.remove(peer);
+        let member = self.members.entry(peer.clone()).or_insert_with(|| Member::new(partial));
+        Some(member)
+    }
+
+    /// A peer to dial when there is room. Those beyond the limit are dropped: the next search finds them again.
+    fn hear_of(&mut self, peer: P, referred: bool) {
+        if self.is_banned(&peer) || self.candidates.contains_key(&peer) || self.candidates.len() >= MOST_CANDIDATES {
+            return;
+        }
+        self.candidates.insert(peer.clone(), Candidate { state: Dial::Untried, referred });
+        self.queue.push_back(peer);
+    }
+
+    /// Those that could not be reached, and members that have left, are dialled once more.
+    fn try_again(&mut self, away: Vec<P>) {
+        let failed = self.candidates.iter().filter(|(_, candidate)| matches!(candidate.state, Dial::Failed(_)));
+        let failed: Vec<P> = failed.map(|(peer, _)| peer.clone()).collect();
+        for peer in failed {
+            self.candidates.remove(&peer);
+            self.hear_of(peer, false);
+        }
+        for peer in away {
+            let partial = self.members.remove(&peer).is_some_and(|member| member.partial);
+            self.hear_of(peer, partial);
+        }
+    }
+
+    fn give_up_dials(&mut self, now: Instant) {
+        for candidate in self.candidates.values_mut() {
+            if matches!(candidate.state, Dial::Dialling(at) if now.duration_since(at) > LONGEST_DIAL) {
+                candidate.state = Dial::Failed("the dial did not end".to_owned());
+            }
+        }
+    }
+}
+
+/// The pause after so many rounds: 1 s, doubled each time, at most a minute.
+fn pause(rounds: u32) -> Duration {
+    Duration::from_secs(1 << rounds.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A small file from a holder that was named costs no search.
+const SEARCH_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_SEARCH: Duration = Duration::from_secs(60);
+const LONGEST_DIAL: Duration = Duration::from_secs(30);
+/// Searches for blocks by their own CID at a time.
+const MOST_SEARCHES: usize = 4;
+/// Connected peers asked for one block in one round.
+const MOST_ASKED_AROUND: usize = 32;
+/// Wants looked after at a time.
+const MOST_SOUGHT: usize = 64;
+const MOST_REPORTED: usize = 64;
+/// Dials under way for one download.
+const MOST_DIALS: usize = 8;
+/// More connected members gain nothing (facts: 16).
+const ENOUGH_MEMBERS: usize = 16;
+/// Members of one download; further peers are not asked.
+const MOST_MEMBERS: usize = 128;
+/// Peers known and not connected of one download.
+const MOST_CANDIDATES: usize = 256;
