@@ -120,14 +120,16 @@ impl Message {
         if let Some(data) = &self.data {
             wire::put_bytes(&mut out, 2, data);
         }
-        for (number, value) in [(3, self.file_size)] {
-            value.inspect(|&value| wire::put_varint(&mut out, number, value));
+        if let Some(size) = self.file_size {
+            wire::put_varint(&mut out, 3, size);
         }
         for &size in &self.block_sizes {
             wire::put_varint(&mut out, 4, size);
         }
         for (number, value) in [(5, self.hash_type), (6, self.fanout), (7, self.metadata.mode.map(u64::from))] {
-            value.inspect(|&value| wire::put_varint(&mut out, number, value));
+            if let Some(value) = value {
+                wire::put_varint(&mut out, number, value);
+            }
         }
         if let Some(time) = self.metadata.mtime {
             wire::put_bytes(&mut out, 8, &encode_time(time));

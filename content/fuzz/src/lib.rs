@@ -1,0 +1,64 @@
+//! What the fuzz targets do with their bytes. Each panics when a promise is broken.
+
+use bytes::Bytes;
+use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
+use cidra_content::{Block, Cid, block, dag_pb, path};
+
+/// Every target by its name, which is also that of its corpus.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[("cid", cid), ("dag_pb", dag_pb), ("path", path), ("unixfs", unixfs)];
+
+/// A CID in bytes, and blocks that claim it.
+pub fn cid(data: &[u8]) {
+    let mut rest = data;
+    let Ok(cid) = Cid::read_bytes(&mut rest) else { return };
+    assert_eq!(path::parse_cid(&cid.to_string()), Ok(cid));
+    if let Ok(block) = Block::verify(cid, Bytes::copy_from_slice(rest)) {
+        assert_eq!((block.cid(), &block.data()[..]), (&cid, rest));
+        let _ = block.links();
+    }
+    assert_eq!(Block::inline(cid).is_some(), cid.hash().code() == 0);
+}
+
+/// A dag-pb node: what can be read can be written, and stays what it was.
+pub fn dag_pb(data: &[u8]) {
+    let Ok(node) = dag_pb::Node::decode(&Bytes::copy_from_slice(data)) else { return };
+    let canonical = node.encode();
+    assert_eq!(canonical.len(), node.encoded_len());
+    assert_eq!(dag_pb::Node::decode(&canonical), Ok(node.clone()));
+
+    let links = Block::new(block::DAG_PB, canonical).links().expect("it can be read");
+    assert!(links.iter().eq(node.links.iter().map(|link| &link.cid)));
+}
+
+/// A path or a CID in text.
+pub fn path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(cid) = path::parse_cid(text) {
+        assert_eq!(path::parse_cid(&cid.to_string()), Ok(cid));
+    }
+    if let Ok(path) = path::ContentPath::parse(text) {
+        assert!(path.segments.iter().all(|segment| !matches!(segment.as_str(), "" | "." | "..")));
+    }
+}
+
+/// A block as a part of a file and of a folder; a message.
+pub fn unixfs(data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    if let Ok(message) = Message::decode(&data) {
+        assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
+    let wrapped = dag_pb::Node { links: Vec::new(), data: Some(data.clone()) }.encode();
+    for block in [Block::new_v0(data), Block::new_v0(wrapped)] {
+        let _ = leaf_data(&block);
+        let _ = Reader::new(*block.cid(), 1..100).handle_block(&block);
+        let _ = DirectoryReader::new(*block.cid()).handle_block(&block);
+        match Entity::parse(&block) {
+            Ok(Entity::File(file)) => {
+                let below: u64 = file.children(0..u64::MAX).map(|child| child.range.end - child.range.start).sum();
+                assert_eq!(file.size(), file.data().len() as u64 + below);
+            }
+            Ok(Entity::Shard(shard)) => drop(ShardLookup::new(b"name").step(&shard)),
+            _ => {}
+        }
+    }
+}
