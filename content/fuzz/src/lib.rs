@@ -1,11 +1,16 @@
 //! What the fuzz targets do with their bytes. Each panics when a promise is broken.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use cidra_content::exchange::wire::native::{self, Frame};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
 use cidra_content::{Block, Cid, block, dag_pb, path};
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("cid", cid), ("dag_pb", dag_pb), ("path", path), ("unixfs", unixfs)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("cid", cid), ("dag_pb", dag_pb), ("path", path), ("unixfs", unixfs), ("wire", wire)];
+
+/// Takes any bytes, and panics when a promise is broken.
+pub type Target = fn(&[u8]);
 
 /// A CID in bytes, and blocks that claim it.
 pub fn cid(data: &[u8]) {
@@ -61,4 +66,34 @@ pub fn unixfs(data: &[u8]) {
             _ => {}
         }
     }
+}
+
+/// A stream of `/cidra/blocks`, whole and in two parts: the same frames come of it; what was said can be said again.
+pub fn wire(data: &[u8]) {
+    let whole = frames(&[data]);
+    let (head, tail) = data.split_at(data.len() / 2);
+    assert_eq!(whole, frames(&[head, tail]));
+    for frame in &whole {
+        let Frame::Message(message) = frame else { continue };
+        let mut again = BytesMut::new();
+        native::encode(message, &mut again);
+        assert_eq!(frames(&[&again]), std::slice::from_ref(frame));
+    }
+}
+
+fn frames(parts: &[&[u8]]) -> Vec<Frame> {
+    let mut decoder = native::Decoder::default();
+    let mut buffer = BytesMut::new();
+    let mut frames = Vec::new();
+    for part in parts {
+        buffer.extend_from_slice(part);
+        loop {
+            match decoder.decode(&mut buffer) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(_) => return frames,
+            }
+        }
+    }
+    frames
 }

@@ -250,13 +250,13 @@ mod tests {
     fn children_are_those_with_bytes_in_the_range() {
         let block = file(b"head", &[3, 0, 5, 1], None);
         let file = Entity::parse(&block).expect("sound").into_file().expect("a file");
-        let ranges = |range| file.children(range).map(|child| child.range.clone()).collect::<Vec<_>>();
+        let ranges = |range| file.children(range).map(|child| (child.range.start, child.range.end)).collect::<Vec<_>>();
 
         assert_eq!((file.size(), &file.data()[..]), (13, &b"head"[..]));
-        assert_eq!(ranges(0..u64::MAX), [4..7, 7..12, 12..13]);
+        assert_eq!(ranges(0..u64::MAX), [(4, 7), (7, 12), (12, 13)]);
         assert_eq!(ranges(0..4), []);
-        assert_eq!(ranges(6..7), [4..7]);
-        assert_eq!(ranges(6..8), [4..7, 7..12]);
+        assert_eq!(ranges(6..7), [(4, 7)]);
+        assert_eq!(ranges(6..8), [(4, 7), (7, 12)]);
         assert_eq!(ranges(12..12), []);
         assert_eq!(ranges(13..20), []);
         #[allow(clippy::reversed_empty_ranges)]
