@@ -1,7 +1,11 @@
 //! The Cidra node: network, store, local API and the command line.
 
+pub mod add;
 pub mod config;
+pub mod download;
 pub mod identity;
+pub mod network;
+pub mod node;
 pub mod pool;
 pub mod repository;
 pub mod store;

@@ -177,7 +177,7 @@ impl Store {
     }
 
     fn file(&mut self, data: &[u8], parameters: &Parameters) -> Root {
-        let mut importer = FileImporter::new(parameters.clone());
+        let mut importer = FileImporter::new(*parameters);
         for chunk in data.chunks(parameters.chunk_size()) {
             let wrapped = importer.wrap_leaf(chunk.to_vec().into());
             let block = crate::hash::new_many(importer.leaf_kind(), vec![wrapped]).remove(0);

@@ -1,0 +1,228 @@
+//! Files and folders in, blocks and a root out.
+//!
+//! An import is told of entries depth first, and of the bytes of each file. Leaves of all files go to the hashing threads in batches,
+//! and what comes back is put into the store while the next batch is hashed, so reading, hashing and writing overlap and small files
+//! share batches. Memory is bounded by the batches under way. An entry is reported once what it names is durable.
+
+mod batch;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cid::Cid;
+use cidra_content::unixfs::Parameters;
+
+use crate::store::{Lease, Root, RootKind, Store, StoreError};
+use batch::Batches;
+use tree::Tree;
+pub use tree::TreeError;
+
+use crate::pool::Pool;
+
+/// How an import is made.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// How files are cut and hashed.
+    pub parameters: Parameters,
+    /// Compute CIDs, keep nothing.
+    pub only_hash: bool,
+    /// Protect what was imported, under this name or the entry's own.
+    pub pin: Pin,
+    /// Put all entries into one more folder.
+    pub wrap: bool,
+}
+
+/// Whether the roots of an import are pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// They are not.
+    No,
+    /// Under the name of the entry, or this one.
+    Yes {
+        /// The name for all roots; `None`: each its own.
+        name: Option<String>,
+    },
+}
+
+/// Something that was imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Its path as it was given; the wrapping folder's is empty.
+    pub path: Vec<u8>,
+    /// Its CID.
+    pub cid: Cid,
+    /// The length of a file, or of all that is below a folder, in bytes.
+    pub size: u64,
+    /// The length of all its blocks in bytes.
+    pub tsize: u64,
+    /// Whether it is the entry that a PATH names, or the folder around all.
+    pub is_root: bool,
+}
+
+/// An entry of the tree that is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A folder; the entries whose path begins with its own and a slash follow.
+    Directory,
+    /// A file; its bytes follow.
+    File,
+    /// A symbolic link to this target.
+    Symlink(Vec<u8>),
+}
+
+/// One import. Dropping it before `finish` leaves blocks that nothing protects.
+pub struct Import {
+    store: Store,
+    options: ImportOptions,
+    tree: Tree,
+    batches: Batches,
+    /// Done, and not yet known to be durable.
+    undurable: Vec<Added>,
+    durable: Vec<Added>,
+    /// Done, and reported when they are pinned.
+    roots: Vec<Added>,
+    committed: Instant,
+    _lease: Option<Lease>,
+}
+
+impl Import {
+    pub(crate) async fn new(store: Store, pool: Pool, options: ImportOptions) -> Result<Self, ImportError> {
+        let lease = if options.only_hash { None } else { Some(store.lease()) };
+        let batches = Batches::new(pool, if options.only_hash { None } else { Some(store.clone()) });
+        let tree = Tree::new(options.parameters, options.wrap);
+        Ok(Self {
+            store,
+            options,
+            tree,
+            batches,
+            undurable: vec![],
+            durable: vec![],
+            roots: vec![],
+            committed: Instant::now(),
+            _lease: lease,
+        })
+    }
+
+    /// The next entry. `path` is relative, its names parted by slashes; the file before it has ended.
+    pub async fn entry(&mut self, path: &[u8], entry: Entry) -> Result<(), ImportError> {
+        self.tree.entry(path, entry)?;
+        self.advance().await
+    }
+
+    /// The next bytes of the file that was named last.
+    pub async fn data(&mut self, bytes: Bytes) -> Result<(), ImportError> {
+        self.tree.data(bytes)?;
+        self.advance().await
+    }
+
+    /// What has become durable since it was last asked, in the order in which it did.
+    pub fn durable(&mut self) -> Vec<Added> {
+        std::mem::take(&mut self.durable)
+    }
+
+    /// Ends the import: everything is durable and, where asked for, pinned. Gives what was not reported yet, roots last.
+    pub async fn finish(mut self) -> Result<Vec<Added>, ImportError> {
+        self.tree.end()?;
+        self.advance().await?;
+        self.batches.flush();
+        while let Some(blocks) = self.batches.next().await? {
+            self.absorb(blocks)?;
+        }
+        self.take_done();
+        debug_assert!(self.tree.is_empty(), "all leaves are back, so every entry is done");
+        self.commit().await?;
+        self.pin().await?;
+        Ok(self.durable)
+    }
+
+    /// Sends off what can be hashed and takes in what was.
+    async fn advance(&mut self) -> Result<(), ImportError> {
+        loop {
+            for block in self.tree.take_blocks() {
+                self.batches.keep(block);
+            }
+            let Some(leaf) = self.tree.next_leaf() else { break };
+            self.batches.hash(leaf);
+            while let Some(blocks) = self.batches.next_if_busy().await? {
+                self.absorb(blocks)?;
+            }
+        }
+        self.take_done();
+        if self.undurable.len() >= COMMIT_ENTRIES
+            || (!self.undurable.is_empty() && self.committed.elapsed() > COMMIT_EVERY)
+        {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    fn take_done(&mut self) {
+        let (roots, others): (Vec<_>, Vec<_>) = self.tree.take_done().into_iter().partition(|added| added.is_root);
+        self.roots.extend(roots);
+        self.undurable.extend(others);
+    }
+
+    fn absorb(&mut self, blocks: Vec<(tree::FileId, cidra_content::Block)>) -> Result<(), ImportError> {
+        for (file, block) in blocks {
+            self.tree.leaf_hashed(file, &block)?;
+            self.batches.keep(block);
+        }
+        for block in self.tree.take_blocks() {
+            self.batches.keep(block);
+        }
+        Ok(())
+    }
+
+    /// Makes what is done durable.
+    async fn commit(&mut self) -> Result<(), ImportError> {
+        self.batches.stored().await?;
+        if !self.options.only_hash {
+            self.store.commit().await?;
+        }
+        self.committed = Instant::now();
+        self.durable.append(&mut self.undurable);
+        Ok(())
+    }
+
+    async fn pin(&mut self) -> Result<(), ImportError> {
+        let roots = std::mem::take(&mut self.roots);
+        if let (Pin::Yes { name }, false) = (&self.options.pin, self.options.only_hash) {
+            let pins = roots.iter().filter(|added| self.options.wrap == added.path.is_empty());
+            let pins = pins.map(|added| Root {
+                kind: RootKind::Pin,
+                key: added.cid.hash().to_bytes(),
+                cid: added.cid,
+                recursive: true,
+                name: Some(name.clone().unwrap_or_else(|| String::from_utf8_lossy(&added.path).into_owned())),
+                expires: None,
+            });
+            self.store.set_roots(pins.collect()).await?;
+        }
+        if !self.options.only_hash {
+            for added in &roots {
+                self.store.set_complete(added.cid).await?;
+            }
+        }
+        self.durable.extend(roots);
+        Ok(())
+    }
+}
+
+/// At most so many entries wait for a commit.
+const COMMIT_ENTRIES: usize = 4096;
+/// People see what was added about once a second.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// Why an import failed. What was reported before is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The blocks cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The entries make no tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}

@@ -1,0 +1,437 @@
+//! Content out of the store and, what is not there, from peers.
+//!
+//! A download drives the machine in `content::fetch`: what it wants is looked up in the store and else wanted from peers; what
+//! it puts out is read from the store and proved once more. It works only while `next` is awaited, so a reader that is
+//! slow slows it, and dropping it ends it.
+
+mod report;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use cidra_content::Block;
+use cidra_content::block::RAW;
+use cidra_content::exchange::Order;
+use cidra_content::fetch::{self, DagError, Fetch, Limits, Output, Path, Progress, Selector};
+use cidra_content::unixfs::shard::DirectoryReadError;
+use cidra_content::unixfs::{Entity, Metadata};
+use futures::future::join_all;
+use libp2p::Multiaddr;
+use tokio::time::{Instant, sleep_until};
+
+use crate::network::{Session, SessionEvent};
+use crate::node::{Node, NodeError};
+use crate::store::StoreError;
+use report::Patience;
+
+/// How a download may go about it.
+#[derive(Clone, Debug, Default)]
+pub struct FetchOptions {
+    /// Only what is in the store.
+    pub offline: bool,
+    /// For all of it.
+    pub timeout: Option<Duration>,
+    /// Since something came last.
+    pub idle_timeout: Option<Duration>,
+    /// Peers that are known to have the content.
+    pub holders: Vec<Multiaddr>,
+}
+
+/// What a download gives, in the order of the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DownloadEvent {
+    /// A folder begins.
+    Directory {
+        /// Its names from the root down.
+        path: Path,
+    },
+    /// A file begins.
+    File {
+        /// Its names from the root down.
+        path: Path,
+        /// Its length in bytes.
+        size: u64,
+        /// Permissions and time, where stored.
+        metadata: Metadata,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Its names from the root down.
+        path: Path,
+        /// Its target.
+        target: Bytes,
+    },
+    /// The next bytes of the file that began last.
+    Bytes(Bytes),
+    /// Told about twice a second.
+    State(State),
+}
+
+/// How a download stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// How much was put out, and of how much.
+    pub progress: Progress,
+    /// Bytes that came from peers.
+    pub received: u64,
+    /// Peers that blocks are asked of.
+    pub peers: usize,
+    /// Blocks that are waited for.
+    pub waiting: usize,
+}
+
+/// One download.
+pub struct Download {
+    node: Node,
+    root: Cid,
+    fetch: Fetch,
+    options: FetchOptions,
+    session: Option<Session>,
+    patience: Patience,
+    ready: VecDeque<DownloadEvent>,
+    waiting: usize,
+    state_due: Instant,
+    ended: bool,
+}
+
+impl Download {
+    pub(crate) fn new(node: Node, root: Cid, selector: Selector, options: FetchOptions) -> Self {
+        let now = Instant::now();
+        Self {
+            node,
+            root,
+            fetch: Fetch::new(root, selector, Limits::default()),
+            patience: Patience::new(&options, now),
+            options,
+            session: None,
+            ready: VecDeque::new(),
+            waiting: 0,
+            state_due: now + STATE_EVERY,
+            ended: false,
+        }
+    }
+
+    /// The next piece of the content; `None` when all of it was given. After an error nothing more comes.
+    ///
+    /// Cancel safe: a piece that is not returned is returned by the next call.
+    pub async fn next(&mut self) -> Option<Result<DownloadEvent, FetchError>> {
+        if self.ended {
+            return None;
+        }
+        let step = self.step().await;
+        if !matches!(step, Some(Ok(_))) {
+            self.ended = true;
+            self.session = None;
+        }
+        step
+    }
+
+    /// How it stands.
+    pub async fn state(&self) -> State {
+        let report = match &self.session {
+            Some(session) => session.report().await,
+            None => None,
+        };
+        State {
+            progress: self.fetch.progress(),
+            received: report.as_ref().map_or(0, |report| report.bytes),
+            peers: report.as_ref().map_or(0, |report| report.peers.len()),
+            waiting: self.waiting,
+        }
+    }
+
+    /// Runs to the end without handing anything out; for downloads that put nothing out.
+    pub async fn complete(mut self) -> Result<(), FetchError> {
+        while let Some(event) = self.next().await {
+            event?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Option<Result<DownloadEvent, FetchError>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if let Err(error) = self.advance().await {
+                return Some(Err(error));
+            }
+            if self.ready.is_empty() && self.fetch.is_done() {
+                return match self.finish().await {
+                    Ok(()) => None,
+                    Err(error) => Some(Err(error)),
+                };
+            }
+        }
+    }
+
+    /// One step of work: ask for what may be asked for, else put out what is ready, else wait for a block.
+    async fn advance(&mut self) -> Result<(), FetchError> {
+        let mut wanted = vec![];
+        while wanted.len() < LOOK_UP {
+            let Some(want) = self.fetch.poll_want() else { break };
+            wanted.push(want);
+        }
+        if !wanted.is_empty() {
+            return self.look_up(wanted).await;
+        }
+        let mut outputs = vec![];
+        while outputs.len() < READ_AHEAD {
+            let Some(output) = self.fetch.poll_output() else { break };
+            outputs.push(output);
+        }
+        if !outputs.is_empty() {
+            return self.put_out(outputs).await;
+        }
+        if self.fetch.is_done() {
+            return Ok(());
+        }
+        self.wait().await
+    }
+
+    /// What is in the store is handed to the machine, the rest is wanted from peers.
+    async fn look_up(&mut self, wanted: Vec<fetch::Want>) -> Result<(), FetchError> {
+        let lengths = self.node.store().locate(wanted.iter().map(|want| want.cid).collect()).await?;
+        let mut absent = vec![];
+        let mut nodes = vec![];
+        for (want, length) in wanted.iter().zip(lengths) {
+            match length {
+                None => absent.push(*want),
+                Some(length) if want.cid.codec() == RAW => self.fetch.handle_leaf(&want.cid, u64::from(length))?,
+                Some(_) => nodes.push(*want),
+            }
+        }
+        for batch in nodes.chunks(READ_AHEAD) {
+            let blocks = join_all(batch.iter().map(|want| self.node.store().block(&want.cid))).await;
+            for (want, block) in batch.iter().zip(blocks) {
+                match block? {
+                    Some(block) => self.fetch.handle_block(&block)?,
+                    None => absent.push(*want),
+                }
+            }
+        }
+        self.want(absent).await
+    }
+
+    async fn want(&mut self, absent: Vec<fetch::Want>) -> Result<(), FetchError> {
+        let Some(first) = absent.first() else { return Ok(()) };
+        if self.options.offline {
+            return Err(FetchError::NotHere { cid: first.cid });
+        }
+        if self.session.is_none() {
+            let network = self.node.network().await?;
+            let session = network.open(self.root, Order::Priority, self.options.holders.clone()).await;
+            self.session = Some(session);
+            self.patience.begin(Instant::now());
+        }
+        let session = self.session.as_mut().expect("opened above");
+        self.waiting += absent.len();
+        session.want(absent.iter().map(|want| (want.cid, want.priority)).collect()).await;
+        Ok(())
+    }
+
+    async fn put_out(&mut self, outputs: Vec<Output>) -> Result<(), FetchError> {
+        let read = outputs.into_iter().map(|output| event(&self.node, output));
+        let events: Vec<DownloadEvent> = join_all(read).await.into_iter().collect::<Result<_, _>>()?;
+        self.ready.extend(events);
+        Ok(())
+    }
+
+    /// Waits until a block comes, somebody should be told how it stands, or patience ends.
+    async fn wait(&mut self) -> Result<(), FetchError> {
+        let Some(session) = &mut self.session else { unreachable!("without a session all that was asked for is here") };
+        let wake = self.patience.deadline().map_or(self.state_due, |deadline| deadline.min(self.state_due));
+        let event = tokio::select! {
+            biased;
+            event = session.next() => Some(event.ok_or(FetchError::Stopped)?),
+            () = sleep_until(wake) => None,
+        };
+        let now = Instant::now();
+        match event {
+            Some(SessionEvent::Delivered { cid, .. }) => {
+                self.patience.delivered(now);
+                let mut came = vec![fetch::Want { cid, priority: 0 }];
+                while let Some(SessionEvent::Delivered { cid, .. }) = session.try_next() {
+                    came.push(fetch::Want { cid, priority: 0 });
+                }
+                self.waiting = self.waiting.saturating_sub(came.len());
+                return self.look_up(came).await;
+            }
+            Some(SessionEvent::Missing { cid, report }) => self.patience.missing(cid, report),
+            None => {}
+        }
+        if now >= self.state_due {
+            self.state_due = now + STATE_EVERY;
+            let state = self.state().await;
+            self.patience.received(state.received, now);
+            self.ready.push_back(DownloadEvent::State(state));
+        }
+        match self.patience.is_over(now) {
+            false => Ok(()),
+            true => Err(self.patience.end(self.fetch.missing(1).first().copied().unwrap_or(self.root), now)),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), FetchError> {
+        if self.fetch.covers_dag() {
+            self.node.store().set_complete(self.root).await?;
+        } else if self.session.is_some() {
+            self.node.store().commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what is put out.
+async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError> {
+    Ok(match output {
+        Output::Directory { path } => DownloadEvent::Directory { path },
+        Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
+        Output::Symlink { path, target } => DownloadEvent::Symlink { path, target },
+        Output::Bytes { cid, skip, len } => {
+            let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
+            let entity = Entity::parse(&block).map_err(DagError::from)?;
+            let bytes = entity.into_file().map(|file| file.data().clone()).unwrap_or_default();
+            DownloadEvent::Bytes(bytes.slice(skip as usize..(skip + len) as usize))
+        }
+    })
+}
+
+/// Blocks looked up at a time.
+const LOOK_UP: usize = 256;
+/// Blocks read and proved side by side.
+const READ_AHEAD: usize = 4;
+const STATE_EVERY: Duration = Duration::from_millis(500);
+
+/// Blocks by their CIDs, in the order given, from the store and else from peers that have `root`.
+pub(crate) async fn gather(
+    node: &Node,
+    root: Cid,
+    cids: &[Cid],
+    options: &FetchOptions,
+) -> Result<Vec<Block>, FetchError> {
+    let mut blocks = Vec::with_capacity(cids.len());
+    let mut session: Option<Session> = None;
+    for batch in cids.chunks(LOOK_UP) {
+        let here = join_all(batch.iter().map(|cid| node.store().block(cid))).await;
+        let here: Vec<Option<Block>> = here.into_iter().collect::<Result<_, _>>()?;
+        let absent: Vec<Cid> =
+            batch.iter().zip(&here).filter(|(_, block)| block.is_none()).map(|(cid, _)| *cid).collect();
+        if !absent.is_empty() {
+            deliver(node, root, &absent, options, &mut session).await?;
+        }
+        for (cid, block) in batch.iter().zip(here) {
+            let block = match block {
+                Some(block) => Some(block),
+                None => node.store().block(cid).await?,
+            };
+            blocks.push(block.ok_or(FetchError::NotHere { cid: *cid })?);
+        }
+    }
+    Ok(blocks)
+}
+
+/// Waits until all of `absent` came from peers.
+async fn deliver(
+    node: &Node,
+    root: Cid,
+    absent: &[Cid],
+    options: &FetchOptions,
+    session: &mut Option<Session>,
+) -> Result<(), FetchError> {
+    if options.offline {
+        return Err(FetchError::NotHere { cid: absent[0] });
+    }
+    let session = match session {
+        Some(session) => session,
+        None => {
+            let network = node.network().await?;
+            session.insert(network.open(root, Order::Priority, options.holders.clone()).await)
+        }
+    };
+    let mut patience = Patience::new(options, Instant::now());
+    patience.begin(Instant::now());
+    session.want(absent.iter().map(|cid| (*cid, 0)).collect()).await;
+    let mut waiting: std::collections::BTreeSet<Cid> = absent.iter().copied().collect();
+    while let Some(next) = waiting.first().copied() {
+        let wake = patience.deadline().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let event = tokio::select! {
+            event = session.next() => Some(event.ok_or(FetchError::Stopped)?),
+            () = sleep_until(wake) => None,
+        };
+        let now = Instant::now();
+        match event {
+            Some(SessionEvent::Delivered { cid, .. }) => {
+                waiting.remove(&cid);
+                patience.delivered(now);
+            }
+            Some(SessionEvent::Missing { cid, report }) => patience.missing(cid, report),
+            None => {
+                let received = session.report().await.map_or(0, |report| report.bytes);
+                patience.received(received, now);
+            }
+        }
+        if patience.is_over(now) {
+            return Err(patience.end(next, now));
+        }
+    }
+    Ok(())
+}
+
+/// Why content cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Its blocks make no sense.
+    #[error(transparent)]
+    Dag(#[from] DagError),
+    /// A folder of many blocks is malformed.
+    #[error("folder {cid} is malformed")]
+    Folder {
+        /// The folder.
+        cid: Cid,
+        /// What is wrong.
+        source: DirectoryReadError,
+    },
+    /// There is no network to fetch from.
+    #[error(transparent)]
+    Network(#[from] NodeError),
+    /// A name that the folder does not have.
+    #[error("no link named {name:?} under {cid}")]
+    NoSuchName {
+        /// The folder.
+        cid: Cid,
+        /// The name.
+        name: String,
+    },
+    /// Only the store was asked, and it does not have it.
+    #[error("block {cid} is not here, and fetching is off (--offline)")]
+    NotHere {
+        /// The block.
+        cid: Cid,
+    },
+    /// Peers were asked, and none delivered.
+    #[error("nobody delivered block {cid} within {} s: {report}", waited.as_secs())]
+    NotDelivered {
+        /// The block.
+        cid: Cid,
+        /// For how long nothing came.
+        waited: Duration,
+        /// Whom we asked, what they said, what to do.
+        report: String,
+    },
+    /// The node was stopped meanwhile.
+    #[error("the node stopped while it fetched")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FetchError {
+    /// Whether the content is not to be had, rather than something being broken (exit code 3 of the command line).
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSuchName { .. } | Self::NotHere { .. } | Self::NotDelivered { .. })
+    }
+}

@@ -1,0 +1,100 @@
+//! How long a download waits, and what it says when it gives up.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use cid::Cid;
+use cidra_content::exchange::Report;
+use libp2p::PeerId;
+use tokio::time::Instant;
+
+use super::{FetchError, FetchOptions};
+
+/// The time limits of a download, and what was heard meanwhile.
+pub(super) struct Patience {
+    began: Instant,
+    end: Option<Instant>,
+    idle: Option<Duration>,
+    came_last: Instant,
+    received: u64,
+    heard: Option<(Cid, Report<PeerId>)>,
+}
+
+impl Patience {
+    pub(super) fn new(options: &FetchOptions, now: Instant) -> Self {
+        Self {
+            began: now,
+            end: options.timeout.map(|timeout| now + timeout),
+            idle: options.idle_timeout,
+            came_last: now,
+            received: 0,
+            heard: None,
+        }
+    }
+
+    /// Peers are asked from here on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.came_last = now;
+    }
+
+    pub(super) fn delivered(&mut self, now: Instant) {
+        self.came_last = now;
+        self.heard = None;
+    }
+
+    /// So many bytes came in all, parts of blocks among them.
+    pub(super) fn received(&mut self, received: u64, now: Instant) {
+        if received > self.received {
+            self.received = received;
+            self.came_last = now;
+        }
+    }
+
+    pub(super) fn missing(&mut self, cid: Cid, report: Report<PeerId>) {
+        self.heard = Some((cid, report));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let idle = self.idle.map(|idle| self.came_last + idle);
+        match (self.end, idle) {
+            (Some(end), Some(idle)) => Some(end.min(idle)),
+            (end, idle) => end.or(idle),
+        }
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| now >= deadline)
+    }
+
+    pub(super) fn end(&mut self, waiting_for: Cid, now: Instant) -> FetchError {
+        let since = if self.end.is_some_and(|end| now >= end) { self.began } else { self.came_last };
+        let (cid, report) = match self.heard.take() {
+            Some((cid, report)) => (cid, describe(&report)),
+            None => (waiting_for, "no provider was found or none answered; is a peer that has it online and reachable? Name one with --peer".to_owned()),
+        };
+        FetchError::NotDelivered { cid, waited: now - since, report }
+    }
+}
+
+fn describe(report: &Report<PeerId>) -> String {
+    let mut text = String::new();
+    for (peer, said) in report.asked.iter().take(NAMED) {
+        let _ = write!(text, "{peer}: {said}; ");
+    }
+    if report.asked.len() > NAMED {
+        let _ = write!(text, "{} more peers; ", report.asked.len() - NAMED);
+    }
+    match (report.asked.is_empty(), report.searches) {
+        (true, 0) => text.push_str("nobody is known to ask: no peer is connected. Add a bootstrap node with --bootstrap, or name a peer that has it with --peer"),
+        (true, searches) => {
+            let _ = write!(text, "{searches} searches found no provider. Does anybody share it? Name a peer that has it with --peer");
+        }
+        (false, searches) => {
+            let _ = write!(text, "{searches} searches for further providers found none that delivers");
+        }
+    }
+    text
+}
+
+/// So many peers are named in a message.
+const NAMED: usize = 5;

@@ -1,0 +1,442 @@
+//! A node: its store, its hashing threads and, once it is needed, its network.
+//!
+//! The handle that the API, the gateway and programs hold. The network of a daemon starts with it; that of a single command
+//! when first something is not in the store.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cid::Cid;
+use cidra_content::exchange;
+use cidra_content::fetch::{DagError, Selector};
+use cidra_content::path::ContentPath;
+use cidra_content::unixfs::shard::{Found, ShardLookup};
+use cidra_content::unixfs::{DirectoryReader, DirectoryStep, Entity, Entry};
+use cidra_content::{Block, block};
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{OnceCell, watch};
+
+use crate::add::{Import, ImportError, ImportOptions};
+use crate::config::{Config, ConfigError, Routing};
+use crate::download::{Download, FetchError, FetchOptions, gather};
+use crate::identity::{self, IdentityError};
+use crate::network::{self, Network};
+use crate::pool::Pool;
+use crate::repository::Repository;
+use crate::store::{self, Root, RootKind, Store, StoreError};
+
+/// A node. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    repository: Repository,
+    settings: Settings,
+    keypair: Keypair,
+    store: Store,
+    pool: Pool,
+    network: OnceCell<Network>,
+    /// The bootstrap list as it stands, for the API to change.
+    bootstrap: Mutex<Vec<Multiaddr>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What a node is to be: the configuration, and what flags and the environment lay over it.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The configuration file's settings.
+    pub config: Config,
+    /// Whether it serves, announces and keeps connections, or lives for one command.
+    pub role: Role,
+    /// Never speak to peers.
+    pub offline: bool,
+    /// Where to listen, in place of `swarm.listen`.
+    pub listen: Option<Vec<Multiaddr>>,
+    /// Whom to meet first, in place of `bootstrap.peers`.
+    pub bootstrap: Option<Vec<Multiaddr>>,
+    /// The file of a private network's key, in place of the repository's `swarm.key`.
+    pub swarm_key: Option<PathBuf>,
+    /// Part in the DHT, in place of `routing.mode`.
+    pub routing: Option<Routing>,
+    /// Whether to serve what was only fetched, in place of `store.keep`.
+    pub keep: Option<bool>,
+}
+
+/// How long a node lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// For one command: asks the DHT, announces nothing, listens on free ports.
+    #[default]
+    Command,
+    /// Until it is stopped.
+    Daemon,
+}
+
+impl Node {
+    /// Opens what the repository holds. Blocks the calling thread for the time that the store takes to open.
+    pub fn open(repository: Repository, settings: Settings) -> Result<Self, NodeError> {
+        let keypair = identity::load_or_make(&repository.identity())?;
+        let store = Store::open(&repository.store(), store::Options::default())?;
+        let bootstrap = settings.bootstrap.clone().unwrap_or_else(|| settings.config.bootstrap.peers.clone());
+        Ok(Self(Arc::new(Inner {
+            keypair,
+            store,
+            pool: Pool::new(hashing_threads()).map_err(NodeError::Threads)?,
+            network: OnceCell::new(),
+            bootstrap: Mutex::new(bootstrap),
+            stopping: watch::channel(false).0,
+            repository,
+            settings,
+        })))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The hashing threads.
+    pub fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.settings.config
+    }
+
+    /// Who it is.
+    pub fn keypair(&self) -> &Keypair {
+        &self.0.keypair
+    }
+
+    /// Its name in the network.
+    pub fn peer_id(&self) -> PeerId {
+        self.0.keypair.public().to_peer_id()
+    }
+
+    /// The repository's folder.
+    pub fn repository_path(&self) -> &Path {
+        self.0.repository.path()
+    }
+
+    /// The repository it holds.
+    pub fn repository(&self) -> &Repository {
+        &self.0.repository
+    }
+
+    /// Whether it lives until it is stopped.
+    pub fn is_daemon(&self) -> bool {
+        self.0.settings.role == Role::Daemon
+    }
+
+    /// The network, started on first use.
+    pub async fn network(&self) -> Result<Network, NodeError> {
+        if self.0.settings.offline {
+            return Err(NodeError::Offline);
+        }
+        let network = self.0.network.get_or_try_init(|| self.start_network()).await?;
+        Ok(network.clone())
+    }
+
+    /// The network, if it runs.
+    pub fn running_network(&self) -> Option<Network> {
+        self.0.network.get().cloned()
+    }
+
+    async fn start_network(&self) -> Result<Network, NodeError> {
+        let settings = &self.0.settings;
+        let key_file = settings.swarm_key.clone().or_else(|| {
+            let file = self.0.repository.swarm_key();
+            file.exists().then_some(file)
+        });
+        let swarm_key = match key_file {
+            Some(file) => Some(network::SwarmKey::load(&file)?),
+            None => None,
+        };
+        let is_daemon = self.is_daemon();
+        let listen = settings.listen.clone().unwrap_or_else(|| match is_daemon {
+            true => settings.config.swarm.listen.clone(),
+            false => ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
+                .map(|text| text.parse().expect("a literal address"))
+                .to_vec(),
+        });
+        let routing = match (settings.routing.unwrap_or(settings.config.routing.mode), is_daemon) {
+            (Routing::Auto, true) => network::Routing::Server,
+            (Routing::Auto, false) => network::Routing::Client,
+            (Routing::Client, _) => network::Routing::Client,
+            (Routing::Server, _) => network::Routing::Server,
+            (Routing::None, _) => network::Routing::None,
+        };
+        let config = network::Config {
+            listen,
+            bootstrap: self.bootstrap(),
+            routing,
+            swarm_key,
+            announce: is_daemon,
+            low_water: settings.config.swarm.low_water,
+            high_water: settings.config.swarm.high_water,
+            exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
+            ..Default::default()
+        };
+        let blocks = Some((self.0.store.clone(), self.0.pool.clone()));
+        Ok(Network::start(config, self.0.keypair.clone(), &self.0.repository.network(), blocks).await?)
+    }
+
+    /// Whom this node meets first.
+    pub fn bootstrap(&self) -> Vec<Multiaddr> {
+        self.0.bootstrap.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// Changes whom this node meets first, now and, in the configuration file, from here on.
+    pub async fn set_bootstrap(&self, peers: Vec<Multiaddr>) -> Result<(), NodeError> {
+        Config::set_bootstrap(&self.0.repository.config(), &peers)?;
+        self.0.bootstrap.lock().expect("nobody panics while holding it").clone_from(&peers);
+        if let Some(network) = self.running_network() {
+            network.set_bootstrap(peers).await;
+        }
+        Ok(())
+    }
+
+    /// Begins an import.
+    pub async fn import(&self, options: ImportOptions) -> Result<Import, ImportError> {
+        Import::new(self.0.store.clone(), self.0.pool.clone(), options).await
+    }
+
+    /// Has the roots announced: at once where a daemon runs, else when one does.
+    pub async fn announce(&self, roots: &[Cid]) -> Result<(), StoreError> {
+        for root in roots {
+            self.0.store.queue_announcement(*root).await?;
+        }
+        if let (true, Some(network)) = (self.is_daemon(), self.running_network()) {
+            network.announce_soon();
+        }
+        Ok(())
+    }
+
+    /// Begins a download of what `selector` names under `root`.
+    pub fn download(&self, root: Cid, selector: Selector, options: FetchOptions) -> Download {
+        Download::new(self.clone(), root, selector, options)
+    }
+
+    /// One block, from the store or from peers.
+    pub async fn block(&self, cid: &Cid, options: &FetchOptions) -> Result<Block, FetchError> {
+        let mut blocks = gather(self, *cid, &[*cid], options).await?;
+        blocks.pop().ok_or(FetchError::NotHere { cid: *cid })
+    }
+
+    /// The CID at the end of a path.
+    pub async fn resolve(&self, path: &ContentPath, options: &FetchOptions) -> Result<Cid, FetchError> {
+        let mut cid = path.cid;
+        for name in &path.segments {
+            let found = self.child(cid, name.as_bytes(), options).await?;
+            cid = found.ok_or_else(|| FetchError::NoSuchName { cid, name: name.clone() })?;
+        }
+        Ok(cid)
+    }
+
+    async fn child(&self, folder: Cid, name: &[u8], options: &FetchOptions) -> Result<Option<Cid>, FetchError> {
+        let mut cid = folder;
+        let mut lookup = ShardLookup::new(name);
+        loop {
+            match self.entity(&cid, options).await? {
+                Entity::Directory(directory) => return Ok(directory.find(name).map(|entry| entry.cid)),
+                Entity::Shard(shard) => match lookup.step(&shard) {
+                    Found::Absent => return Ok(None),
+                    Found::Entry(entry) => return Ok(Some(entry.cid)),
+                    Found::Shard(below) => cid = below,
+                },
+                Entity::File(_) | Entity::Raw(_) | Entity::Symlink(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// What a block is.
+    pub async fn entity(&self, cid: &Cid, options: &FetchOptions) -> Result<Entity, FetchError> {
+        let block = self.block(cid, options).await?;
+        Ok(Entity::parse(&block).map_err(DagError::from)?)
+    }
+
+    /// The entries of a folder, with what each is; a file has one, itself, without a name.
+    pub async fn ls(&self, cid: &Cid, options: &FetchOptions) -> Result<Vec<Listed>, FetchError> {
+        let entity = self.entity(cid, options).await?;
+        if !matches!(entity, Entity::Directory(_) | Entity::Shard(_)) {
+            return Ok(vec![Listed::new(vec![], *cid, &entity)]);
+        }
+        let entries = self.entries(*cid, options).await?;
+        let is_node = |entry: &&Entry| entry.cid.codec() != block::RAW;
+        let nodes: Vec<Cid> = entries.iter().filter(is_node).map(|entry| entry.cid).collect();
+        let mut blocks = gather(self, *cid, &nodes, options).await?.into_iter();
+        let mut listed = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = entry.name.to_vec();
+            if entry.cid.codec() == block::RAW {
+                listed.push(Listed { name, cid: entry.cid, size: entry.tsize, kind: Kind::File, target: None });
+                continue;
+            }
+            let block = blocks.next().expect("one was gathered for each");
+            listed.push(Listed::new(name, entry.cid, &Entity::parse(&block).map_err(DagError::from)?));
+        }
+        Ok(listed)
+    }
+
+    /// The entries of a folder of one block or many, sorted by name.
+    async fn entries(&self, folder: Cid, options: &FetchOptions) -> Result<Vec<Entry>, FetchError> {
+        let mut reader = DirectoryReader::new(folder);
+        let mut entries = vec![];
+        loop {
+            match reader.poll() {
+                DirectoryStep::Entry(entry) => entries.push(entry),
+                DirectoryStep::Need(_) => {
+                    let upcoming: Vec<Cid> = reader.upcoming(SHARDS_AHEAD).collect();
+                    for block in gather(self, folder, &upcoming, options).await? {
+                        if reader.poll() != DirectoryStep::Need(*block.cid()) {
+                            break; // entries or other shards come before it
+                        }
+                        reader.handle_block(&block).map_err(|source| FetchError::Folder { cid: folder, source })?;
+                    }
+                }
+                DirectoryStep::Done => break,
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Protects a DAG, or a single block, from collection. What is missing is fetched first.
+    pub async fn pin(
+        &self,
+        cid: Cid,
+        recursive: bool,
+        name: Option<String>,
+        options: FetchOptions,
+    ) -> Result<(), FetchError> {
+        let _lease = self.0.store.lease();
+        let selector = if recursive { Selector::Dag } else { Selector::Block };
+        if !recursive || !self.0.store.is_complete(cid).await? {
+            self.download(cid, selector, options).complete().await?;
+        }
+        Ok(self.record_pin(cid, recursive, name).await?)
+    }
+
+    /// Records a pin of what is in the store already.
+    pub async fn record_pin(&self, cid: Cid, recursive: bool, name: Option<String>) -> Result<(), StoreError> {
+        let root = Root { kind: RootKind::Pin, key: pin_key(&cid), cid, recursive, name, expires: None };
+        self.0.store.set_roots(vec![root]).await
+    }
+
+    /// Takes a pin away; false when there is none.
+    pub async fn unpin(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.0.store.remove_root(RootKind::Pin, &pin_key(cid)).await
+    }
+
+    /// All pins.
+    pub async fn pins(&self) -> Result<Vec<Root>, StoreError> {
+        self.0.store.roots(RootKind::Pin).await
+    }
+
+    /// Asks the process to end.
+    pub fn stop(&self) {
+        let _ = self.0.stopping.send(true); // nobody waits: nothing to stop
+    }
+
+    /// Ends when somebody asked the process to end.
+    pub async fn stopped(&self) {
+        let mut stopping = self.0.stopping.subscribe();
+        let _ = stopping.wait_for(|stopping| *stopping).await; // the sender lives as long as `self`
+    }
+
+    /// Stops the network and makes all that was put durable.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        if let Some(network) = self.running_network() {
+            let _ = tokio::time::timeout(STOP_WITHIN, network.shutdown()).await; // it ends with the process
+        }
+        self.0.store.commit().await
+    }
+}
+
+/// Shards of a folder that are fetched side by side.
+const SHARDS_AHEAD: usize = 64;
+/// A network that does not stop in this time is left to the end of the process.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// Pins are kept by multihash, so that all CIDs of the same bytes name one pin.
+pub(crate) fn pin_key(cid: &Cid) -> Vec<u8> {
+    cid.hash().to_bytes()
+}
+
+/// One thread less than there are cores, as another one moves the bytes; at least one, at most eight.
+fn hashing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1)).clamp(1, 8)
+}
+
+/// An entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its CID.
+    pub cid: Cid,
+    /// A file's length in bytes; zero for a folder.
+    pub size: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// What a symbolic link points to.
+    pub target: Option<Vec<u8>>,
+}
+
+impl Listed {
+    fn new(name: Vec<u8>, cid: Cid, entity: &Entity) -> Self {
+        let (kind, size, target) = match entity {
+            Entity::Directory(_) | Entity::Shard(_) => (Kind::Directory, 0, None),
+            Entity::File(file) => (Kind::File, file.size(), None),
+            Entity::Raw(data) => (Kind::File, data.len() as u64, None),
+            Entity::Symlink(target) => (Kind::Symlink, target.len() as u64, Some(target.clone())),
+        };
+        Self { name, cid, size, kind, target }
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Directory,
+    /// A file.
+    File,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// Why a node cannot be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Its configuration cannot be changed.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It has no key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The network does not start.
+    #[error(transparent)]
+    Network(#[from] network::StartError),
+    /// It was told not to speak to peers.
+    #[error("this needs the network, and --offline forbids it")]
+    Offline,
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The key of the private network cannot be used.
+    #[error(transparent)]
+    SwarmKey(#[from] network::SwarmKeyError),
+    /// The hashing threads do not start.
+    #[error("cannot start the hashing threads")]
+    Threads(#[source] std::io::Error),
+}
