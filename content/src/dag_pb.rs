@@ -192,8 +192,32 @@ pub enum DecodeError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::block::{Block, RAW};
+    use crate::block::{Block, DAG_PB, RAW};
+
+    proptest! {
+        #[test]
+        fn nodes_come_back(
+            links in prop::collection::vec((any::<Vec<u8>>(), any::<bool>(), any::<Vec<u8>>(), any::<u64>()), 0..20),
+            data: Option<Vec<u8>>,
+        ) {
+            let links = links.into_iter().map(|(content, first, name, tsize)| {
+                let block = if first { Block::new_v0(content.into()) } else { Block::new(RAW, content.into()) };
+                Link { cid: *block.cid(), name: name.into(), tsize }
+            });
+            let node = Node { links: links.collect(), data: data.map(Bytes::from) };
+
+            let bytes = node.encode();
+
+            prop_assert_eq!(bytes.len(), node.encoded_len());
+            let cids: Vec<Cid> = node.links.iter().map(|link| link.cid).collect();
+            let links = Block::new(DAG_PB, bytes.clone()).links().expect("a node");
+            prop_assert_eq!(&links[..], cids);
+            prop_assert_eq!(Node::decode(&bytes), Ok(node));
+        }
+    }
 
     #[test]
     fn writes_links_first_and_every_field_of_a_link() {

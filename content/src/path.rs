@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cid::{Cid, Version};
+use cid::{Cid, CidGeneric, Version};
 use multibase::Base;
 use percent_encoding::percent_decode_str;
 
@@ -73,7 +73,15 @@ pub fn parse_cid(text: &str) -> Result<Cid, PathError> {
         return Err(bad("a CID of version 0 is written in base58, without a prefix"));
     }
     let mut rest = &bytes[..];
-    let cid = Cid::read_bytes(&mut rest).map_err(|_| bad("its bytes are no CID, or some are missing"))?;
+    let Ok(cid) = Cid::read_bytes(&mut rest) else {
+        let longer = CidGeneric::<255>::read_bytes(&bytes[..]).is_ok();
+        let why = if longer {
+            "more than 64 bytes of hash are not supported"
+        } else {
+            "its bytes are no CID, or some are missing"
+        };
+        return Err(bad(why));
+    };
     if rest.is_empty() { Ok(cid) } else { Err(bad("there is something after its end")) }
 }
 
@@ -314,6 +322,12 @@ mod tests {
         assert!(why(&multibase::encode(Base::Base16Lower, cid.hash().to_bytes())).contains("version 0"));
         assert!(why("!hello").contains("begins as no CID"));
         assert!(why(&format!("b{}", "a".repeat(MAX_CID_TEXT))).contains("too long"));
+        let inline = |length: usize| {
+            let hash = multihash::Multihash::<255>::wrap(0, &vec![7; length]).expect("it fits");
+            multibase::encode(Base::Base32Lower, CidGeneric::new_v1(0x55, hash).to_bytes())
+        };
+        assert!(parse_cid(&inline(64)).is_ok());
+        assert!(why(&inline(65)).contains("more than 64 bytes"));
         assert_eq!(parse_cid(""), Err(PathError::Empty));
     }
 
