@@ -6,7 +6,7 @@ use super::window::{Item, Key, join};
 use super::{DagError, Fetch, Output, Path, Selector, below};
 use crate::Block;
 use crate::block::RAW;
-use crate::unixfs::shard::{ShardLink, ShardNode};
+use crate::unixfs::shard::{PlaceError, Prefix, ShardLink, ShardNode};
 use crate::unixfs::{self, Entity, FileNode, Metadata};
 
 impl Fetch {
@@ -25,8 +25,7 @@ impl Fetch {
             }
             (Item::Entity { path, .. }, Entity::Shard(shard)) => {
                 self.place_entry(key.clone(), Output::Directory { path: path.clone() })?;
-                self.place_shard(&key, &path, &shard);
-                Ok(())
+                self.place_shard(&key, &path, Prefix::default(), cid, &shard)
             }
             (Item::Entity { path, .. }, Entity::Symlink(target)) => {
                 self.place_entry(key, Output::Symlink { path, target: target.into() })
@@ -38,9 +37,8 @@ impl Fetch {
                 self.place_parts(key, cid, &file, skip, take);
                 Ok(())
             }
-            (Item::Shard { path, .. }, Entity::Shard(shard)) => {
-                self.place_shard(&key, &path, &shard);
-                Ok(())
+            (Item::Shard { path, place, .. }, Entity::Shard(shard)) => {
+                self.place_shard(&key, &path, place, cid, &shard)
             }
             (_, found) => Err(DagError::NoFile {
                 cid,
@@ -100,6 +98,7 @@ impl Fetch {
             };
             self.window.insert(below(&key, place + 1), item);
         }
+        self.left_out |= file.has_empty_children();
     }
 
     fn place_link(&mut self, key: &Key, place: usize, path: &Path, entry: &unixfs::Entry) {
@@ -107,16 +106,26 @@ impl Fetch {
         self.window.insert(below(key, place), item);
     }
 
-    fn place_shard(&mut self, key: &Key, path: &Path, shard: &ShardNode) {
-        for (place, link) in shard.links().enumerate() {
+    /// A shard's entries, each where its name's hash says: so one shard under many slots fails at its second visit.
+    fn place_shard(
+        &mut self,
+        key: &Key,
+        path: &Path,
+        place: Prefix,
+        cid: Cid,
+        shard: &ShardNode,
+    ) -> Result<(), DagError> {
+        let no_place = |error: PlaceError| DagError::NoFile { cid, why: error.to_string() };
+        for (number, (place, link)) in shard.placed(place).map_err(no_place)?.into_iter().enumerate() {
             match link {
-                ShardLink::Entry(entry) => self.place_link(key, place, path, entry),
+                ShardLink::Entry(entry) => self.place_link(key, number, path, entry),
                 ShardLink::Shard(cid) => {
-                    let item = Item::Shard { cid: *cid, path: path.clone() };
-                    self.window.insert(below(key, place), item);
+                    let item = Item::Shard { cid: *cid, path: path.clone(), place };
+                    self.window.insert(below(key, number), item);
                 }
             }
         }
+        Ok(())
     }
 
     /// The bytes of a file of `size` that are asked for: after how many, and how many.

@@ -10,6 +10,7 @@ use cid::Cid;
 
 use super::{Limits, Output, Path};
 use crate::block::MAX_BLOCK_SIZE;
+use crate::unixfs::shard::Prefix;
 
 /// The indexes of the links from the root to a piece.
 pub(super) type Key = Vec<u32>;
@@ -26,8 +27,8 @@ pub(super) enum Item {
     Part { cid: Cid, size: u64, skip: u64, take: u64 },
     /// Here, and waiting for its turn.
     Ready(Output),
-    /// A shard of a folder that stands at `path`; `prefix` is the length of the slot in its links' names.
-    Shard { cid: Cid, path: Path },
+    /// A shard of the folder at `path`, with names of this place.
+    Shard { cid: Cid, path: Path, place: Prefix },
 }
 
 impl Item {

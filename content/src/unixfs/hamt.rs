@@ -22,7 +22,7 @@ impl Place {
 
 /// A place as far as it is known to those who come down through the shards without a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Prefix {
+pub struct Prefix {
     /// The bits walked so far, at the high end.
     hash: u64,
     used: u32,

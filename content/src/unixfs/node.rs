@@ -114,6 +114,11 @@ impl FileNode {
         self.children[first..end].iter().filter(|child| !child.range.is_empty())
     }
 
+    /// Whether there are children without bytes, which `children` leaves out.
+    pub fn has_empty_children(&self) -> bool {
+        self.children.iter().any(|child| child.range.is_empty())
+    }
+
     /// Permissions and time, when they were kept.
     pub fn metadata(&self) -> Metadata {
         self.metadata

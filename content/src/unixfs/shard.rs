@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use cid::Cid;
 
-use super::hamt::{self, MURMUR3_X64_64, Place, Prefix};
+pub use super::hamt::Prefix;
+use super::hamt::{self, MURMUR3_X64_64, Place};
 use super::message::{Message, Metadata};
 use super::node::{Entity, Entry, NodeError};
 use crate::block::Block;
@@ -66,6 +67,20 @@ impl ShardNode {
     /// Permissions and time, when they were kept; of the whole folder when this is its root.
     pub fn metadata(&self) -> Metadata {
         self.metadata
+    }
+
+    /// As `links`, each with its place, where this shard stands at `place`. An error where a name does not hash to where it
+    /// stands, or a hash has no bits left.
+    pub fn placed(&self, place: Prefix) -> Result<Vec<(Prefix, &ShardLink)>, PlaceError> {
+        let mut placed = Vec::with_capacity(self.slots.len());
+        for (slot, link) in &self.slots {
+            let below = place.with(*slot, self.bits).ok_or(PlaceError::TooDeep)?;
+            match link {
+                ShardLink::Entry(entry) if !below.holds(&entry.name) => return Err(PlaceError::Misplaced),
+                link => placed.push((below, link)),
+            }
+        }
+        Ok(placed)
     }
 
     fn at(&self, slot: u32) -> Option<&ShardLink> {
@@ -186,12 +201,11 @@ impl DirectoryReader {
 
     fn open(&mut self, cid: Cid, shard: ShardNode, prefix: Prefix) -> Result<(), DirectoryReadError> {
         let open = self.pending.len();
-        for (slot, link) in shard.slots {
-            let place = prefix.with(slot, shard.bits).ok_or(DirectoryReadError::TooDeep { cid })?;
+        let placed = shard.placed(prefix).map_err(|source| DirectoryReadError::Misplaced { cid, source })?;
+        for (place, link) in placed {
             match link {
-                ShardLink::Entry(entry) if place.holds(&entry.name) => self.entries.push_back(entry),
-                ShardLink::Entry(_) => return Err(DirectoryReadError::Misplaced { cid }),
-                ShardLink::Shard(below) => self.pending.push((below, place)),
+                ShardLink::Entry(entry) => self.entries.push_back(entry.clone()),
+                ShardLink::Shard(below) => self.pending.push((*below, place)),
             }
         }
         self.pending[open..].reverse();
@@ -202,11 +216,13 @@ impl DirectoryReader {
 /// Why a folder cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryReadError {
-    /// A name that does not hash to where it stands.
-    #[error("shard {cid}: has a name that does not belong there")]
+    /// Its links do not belong where it stands.
+    #[error("shard {cid} does not belong where it stands")]
     Misplaced {
         /// Which block.
         cid: Cid,
+        /// What is wrong.
+        source: PlaceError,
     },
     /// One of the blocks cannot be understood.
     #[error(transparent)]
@@ -223,12 +239,17 @@ pub enum DirectoryReadError {
         /// Which block.
         cid: Cid,
     },
+}
+
+/// Why a shard does not belong where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// A name does not hash to where it stands.
+    #[error("a name does not hash to its place")]
+    Misplaced,
     /// More levels than a hash has bits for.
-    #[error("shard {cid}: deeper than a folder can be")]
-    TooDeep {
-        /// Which block.
-        cid: Cid,
-    },
+    #[error("it is deeper than a folder can be")]
+    TooDeep,
 }
 
 /// Why a node is not a shard.

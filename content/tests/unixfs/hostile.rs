@@ -109,7 +109,7 @@ fn a_shard_in_every_slot_of_another_fails_at_its_second_visit() {
     let doubled = shelf.put(shard(&[(0xcb, ""), (0xcc, "")], below));
 
     assert_eq!(shelf.list(honest).map(|(entries, blocks)| (entries.len(), blocks)), Ok((1, 2)));
-    assert!(shelf.list(doubled).expect_err("one name in two places").contains("does not belong there"));
+    assert!(shelf.list(doubled).expect_err("one name in two places").contains("does not belong where it stands"));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn shards_without_names_end_before_the_hash_does() {
         levels.push(child);
     }
 
-    assert!(shelf.list(levels[39]).expect_err("deep").contains("deeper than a folder can be"));
+    assert!(shelf.list(levels[39]).expect_err("deep").contains("does not belong where it stands"));
     assert!(shelf.list(levels[0]).expect_err("an empty shard").contains(&bottom.to_string()));
     assert_eq!(shelf.list(bottom).map(|(entries, _)| entries.len()), Ok(0));
 }
