@@ -1,0 +1,133 @@
+//! The RPC: the one way into a node, for the command line too. `/api/v0/…` is Kubo's, `/api/v0/cidra/…` is ours alone.
+//!
+//! One router serves the repository's socket, a TCP port and, called in process, a command that holds the repository itself.
+//! Each route is a thin function over `Node`; what they share is how a call is read (`call`), how it is answered (`answer`) and
+//! who may call (`doors`). Nothing is gathered that a caller can make long: uploads and answers are streams.
+
+mod add;
+mod answer;
+mod block;
+mod bootstrap;
+mod call;
+mod cat;
+mod cidra;
+mod config;
+mod doors;
+mod get;
+mod id;
+mod ls;
+mod multipart;
+mod pin;
+mod ping;
+mod refs;
+mod repo;
+mod routing;
+mod serve;
+mod swarm;
+pub mod tree;
+mod upload;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, post};
+use serde_json::{Value, json};
+
+use crate::node::Node;
+use answer::{Answer, one};
+pub use answer::{EXIT, STREAM_ERROR};
+use doors::Doors;
+pub use serve::{ServeError, Server, connect_socket, serve_socket, serve_tcp};
+
+/// The API of `node`, for calls in this process.
+pub fn router(node: Node) -> Router {
+    routed(node, Doors::local())
+}
+
+fn routed(node: Node, doors: Doors) -> Router {
+    let mut router = Router::new();
+    for (name, handler) in routes() {
+        router = router.route(&format!("{PREFIX}{name}"), handler);
+    }
+    router.fallback(unknown).layer(from_fn_with_state(Arc::new(doors), doors::door)).with_state(node)
+}
+
+const PREFIX: &str = "/api/v0/";
+
+/// All routes, by what follows [`PREFIX`].
+fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
+    vec![
+        ("add", post(add::add)),
+        ("block/get", post(block::get)),
+        ("block/put", post(block::put)),
+        ("block/rm", post(block::rm)),
+        ("block/stat", post(block::stat)),
+        ("bootstrap", post(bootstrap::list)),
+        ("bootstrap/add", post(bootstrap::add)),
+        ("bootstrap/add/default", post(bootstrap::add_default)),
+        ("bootstrap/list", post(bootstrap::list)),
+        ("bootstrap/rm", post(bootstrap::rm)),
+        ("bootstrap/rm/all", post(bootstrap::rm_all)),
+        ("cat", post(cat::cat)),
+        ("cidra/add", post(cidra::add)),
+        ("cidra/get", post(cidra::get)),
+        ("cidra/health", post(cidra::health)),
+        ("cidra/stat", post(cidra::stat)),
+        ("commands", post(commands)),
+        ("config", post(config::config)),
+        ("config/show", post(config::show)),
+        ("dht/findpeer", post(routing::find_peer)),
+        ("dht/findprovs", post(routing::find_providers)),
+        ("dht/provide", post(routing::provide)),
+        ("get", post(get::get)),
+        ("id", post(id::id)),
+        ("ls", post(ls::ls)),
+        ("pin/add", post(pin::add)),
+        ("pin/ls", post(pin::ls)),
+        ("pin/rm", post(pin::rm)),
+        ("ping", post(ping::ping)),
+        ("refs/local", post(refs::local)),
+        ("repo/ls", post(refs::local)),
+        ("repo/stat", post(repo::stat)),
+        ("repo/verify", post(repo::verify)),
+        ("repo/version", post(repo::version)),
+        ("routing/findpeer", post(routing::find_peer)),
+        ("routing/findprovs", post(routing::find_providers)),
+        ("routing/provide", post(routing::provide)),
+        ("shutdown", post(id::shutdown)),
+        ("swarm/addrs", post(swarm::addrs)),
+        ("swarm/addrs/listen", post(swarm::listen)),
+        ("swarm/addrs/local", post(swarm::local)),
+        ("swarm/connect", post(swarm::connect)),
+        ("swarm/disconnect", post(swarm::disconnect)),
+        ("swarm/peers", post(swarm::peers)),
+        ("version", post(id::version)),
+    ]
+}
+
+async fn unknown() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain; charset=utf-8")], "404 page not found\n")
+}
+
+/// Which commands there are, as a tree.
+async fn commands() -> Answer {
+    let mut top: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, _) in routes() {
+        let (first, rest) = name.split_once('/').unwrap_or((name, ""));
+        top.entry(first).or_default().extend(Some(rest).filter(|rest| !rest.is_empty()));
+    }
+    let command = |name: &str, below: Vec<Value>| json!({"Name": name, "Subcommands": below, "Options": []});
+    let below = top.into_iter().map(|(name, below)| {
+        command(name, below.into_iter().map(|name| command(name, vec![])).collect())
+    });
+    Ok(one(&command("cidra", below.collect())))
+}
+
+#[cfg(test)]
+mod tests;

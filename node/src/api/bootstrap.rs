@@ -1,0 +1,75 @@
+//! `bootstrap/…`: whom this node meets first.
+
+use axum::extract::State;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use serde_json::json;
+
+use super::answer::{Answer, Failure, one};
+use super::call::{Call, address};
+use crate::node::Node;
+
+pub(super) async fn list(State(node): State<Node>) -> Answer {
+    Ok(listed(&node.bootstrap()))
+}
+
+/// Answers with what was named; what was there already is not there twice.
+pub(super) async fn add(State(node): State<Node>, call: Call) -> Answer {
+    let texts = match call.optional_arguments() {
+        [] => return Err(Failure::usage("no bootstrap peers to add")),
+        texts => texts,
+    };
+    let mut added = vec![];
+    for text in texts.iter().filter(|text| !is_default(text)) {
+        let address = address(text)?;
+        if !has_transport(&address) {
+            return Err(Failure::usage(format!("bootstrap address without a transport: {text}")));
+        }
+        if !added.contains(&address) {
+            added.push(address);
+        }
+    }
+    let mut peers = added.clone();
+    peers.extend(node.bootstrap().into_iter().filter(|peer| !added.contains(peer)));
+    node.set_bootstrap(peers).await?;
+    Ok(listed(&added))
+}
+
+/// The default list is empty, so that nothing is added.
+pub(super) async fn add_default() -> Answer {
+    Ok(listed(&[]))
+}
+
+/// Kubo's words for its default list.
+fn is_default(text: &str) -> bool {
+    matches!(text, "default" | "auto")
+}
+
+/// Removes the addresses named; `/p2p/PEER` alone removes all addresses of a peer.
+pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {
+    if call.is("all")? {
+        return rm_all(State(node)).await;
+    }
+    let named = call.optional_arguments().iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
+    let matches = |peer: &Multiaddr| named.iter().any(|named| peer == named || (!has_transport(named) && peer.ends_with(named)));
+    let (removed, kept): (Vec<_>, Vec<_>) = node.bootstrap().into_iter().partition(matches);
+    if !removed.is_empty() {
+        node.set_bootstrap(kept).await?;
+    }
+    Ok(listed(&removed))
+}
+
+pub(super) async fn rm_all(State(node): State<Node>) -> Answer {
+    let removed = node.bootstrap();
+    node.set_bootstrap(vec![]).await?;
+    Ok(listed(&removed))
+}
+
+fn has_transport(address: &Multiaddr) -> bool {
+    address.iter().next().is_some_and(|first| !matches!(first, Protocol::P2p(_)))
+}
+
+fn listed(peers: &[Multiaddr]) -> axum::response::Response {
+    let peers: Vec<String> = peers.iter().map(Multiaddr::to_string).collect();
+    one(&json!({"Peers": peers}))
+}

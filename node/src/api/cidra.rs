@@ -1,0 +1,225 @@
+//! What is ours alone: trees of files both ways, for the command line, and whether this node is ready.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use bytes::Bytes;
+use cidra_content::fetch::Selector;
+use cidra_content::unixfs::Entity;
+use serde_json::json;
+
+use super::add::{NAMELESS, Wishes, finish};
+use super::answer::{Answer, Failure, Output, Shape, one, stream};
+use super::call::Call;
+use super::id::AGENT;
+use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
+use super::upload::Chunks;
+use crate::add::{Added, Entry as Imported, Pin};
+use crate::download::{DownloadEvent, State as Progress};
+use crate::node::Node;
+
+/// A tree of frames in; notes `{"Name", "Hash", "Size"}` out, each when it is durable, then `End` or `Error`.
+pub(super) async fn add(State(node): State<Node>, call: Call, body: Body) -> Answer {
+    let mut body = Chunks::new(body);
+    let wishes = match Wishes::of(&call) {
+        Ok(wishes) => wishes,
+        Err(failure) => {
+            body.drain().await;
+            return Err(failure);
+        }
+    };
+    stream(&call, TREE, |output| async move {
+        let result = import(&node, wishes, &mut body, &output).await;
+        if let Err(failure) = &result {
+            send_end(&output, Err(failure)).await;
+            body.drain().await;
+            return Ok(());
+        }
+        send_end(&output, Ok(())).await;
+        Ok(())
+    })
+    .await
+}
+
+const TREE: Shape = Shape::Bytes(axum::http::HeaderValue::from_static("application/vnd.cidra.tree"), None);
+
+async fn import(node: &Node, wishes: Wishes, body: &mut Chunks, output: &Output) -> Result<(), Failure> {
+    let mut frames = Frames { decoder: Decoder::default(), body };
+    let mut next = frames.next().await?;
+    let mut options = wishes.options();
+    if let (Frame::Entry(entry), Pin::Yes { name }) = (&next, &mut options.pin)
+        && entry.path.is_empty()
+    {
+        // It has no name that the pin could take.
+        name.get_or_insert_default();
+    }
+    let mut import = node.import(options).await?;
+    let mut told = Instant::now();
+    let mut read = 0;
+    loop {
+        match next {
+            Frame::Entry(entry) => {
+                if entry.path.is_empty() && wishes.wrap {
+                    return Err(Failure::usage("a file without a name cannot be wrapped: name it with --stdin-name"));
+                }
+                let path = if entry.path.is_empty() { NAMELESS } else { &entry.path[..] };
+                let what = match entry.kind {
+                    Kind::Directory => Imported::Directory,
+                    Kind::File => Imported::File,
+                    Kind::Symlink => Imported::Symlink(entry.target.unwrap_or_default()),
+                };
+                import.entry(path, what).await?;
+            }
+            Frame::Data(bytes) => {
+                read += bytes.len() as u64;
+                import.data(bytes).await?;
+            }
+            Frame::Note(_) => {}
+            Frame::Error(failed) => return Err(Failure::failed(failed.message)),
+            Frame::End => break,
+        }
+        send_added(import.durable(), &wishes, output).await?;
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            send_note(output, json!({"Bytes": read})).await?;
+        }
+        next = frames.next().await?;
+    }
+    send_added(finish(node, import, &wishes).await?, &wishes, output).await
+}
+
+/// How much was read is told this often.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// The frames of a body.
+struct Frames<'a> {
+    decoder: Decoder,
+    body: &'a mut Chunks,
+}
+
+impl Frames<'_> {
+    async fn next(&mut self) -> Result<Frame, Failure> {
+        loop {
+            if let Some(frame) = self.decoder.next().map_err(|error| Failure::misused(&error))? {
+                return Ok(frame);
+            }
+            match self.body.next().await? {
+                Some(bytes) => self.decoder.push(bytes),
+                None => return Err(Failure::misused(&TreeError::CutShort)),
+            }
+        }
+    }
+}
+
+async fn send_added(added: Vec<Added>, wishes: &Wishes, output: &Output) -> Result<(), Failure> {
+    for added in added {
+        output.bytes(Frame::Note(wishes.line(&added)).encode()?).await;
+    }
+    Ok(())
+}
+
+async fn send_note(output: &Output, note: serde_json::Value) -> Result<(), Failure> {
+    if let serde_json::Value::Object(note) = note {
+        output.bytes(Frame::Note(note).encode()?).await;
+    }
+    Ok(())
+}
+
+async fn send_end(output: &Output, result: Result<(), &Failure>) {
+    let frame = match result {
+        Ok(()) => Frame::End,
+        Err(failure) => Frame::Error(Failed::new(failure.message(), failure.exit())),
+    };
+    output.bytes(frame.encode().expect("messages of failures are cut to fit")).await;
+}
+
+/// A path in; the tree that it names out, with notes of the progress. The first note is `{"Hash"}`, what the path led to.
+pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
+    let path = call.path()?;
+    let options = call.fetch_options()?;
+    let form = call.cid_form()?;
+    let cid = node.resolve(&path, &options).await?;
+    stream(&call, TREE, |output| async move {
+        let result: Result<(), Failure> = async {
+            send_note(&output, json!({"Hash": form.text(&cid)})).await?;
+            let mut download = node.download(cid, Selector::Entity { range: None }, options);
+            while let Some(event) = download.next().await {
+                send_event(&output, event?).await?;
+            }
+            send_note(&output, progress(&download.state().await)).await
+        }
+        .await;
+        send_end(&output, result.as_ref().copied()).await;
+        Ok(())
+    })
+    .await
+}
+
+async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure> {
+    let entry = match event {
+        DownloadEvent::Directory { path } => Entry::new(join(&path), Kind::Directory),
+        DownloadEvent::File { path, size, mode, mtime } => {
+            let mtime = mtime.map(|(secs, nanos)| Mtime { secs, nanos });
+            Entry { size: Some(size), mode, mtime, ..Entry::new(join(&path), Kind::File) }
+        }
+        DownloadEvent::Symlink { path, target } => {
+            Entry { target: Some(target.to_vec()), ..Entry::new(join(&path), Kind::Symlink) }
+        }
+        DownloadEvent::Bytes(bytes) => {
+            output.bytes(Bytes::copy_from_slice(&data_head(bytes.len()))).await;
+            output.bytes(bytes).await;
+            return Ok(());
+        }
+        DownloadEvent::State(state) => return send_note(output, progress(&state)).await,
+    };
+    output.bytes(Frame::Entry(entry).encode()?).await;
+    Ok(())
+}
+
+fn join(path: &[Bytes]) -> Vec<u8> {
+    path.join(&b'/')
+}
+
+fn progress(state: &Progress) -> serde_json::Value {
+    json!({
+        "Blocks": state.progress.blocks,
+        "Bytes": state.progress.bytes,
+        "Total": state.progress.total,
+        "Received": state.received,
+        "Peers": state.peers,
+        "Waiting": state.waiting,
+    })
+}
+
+/// Answers with what this is once it is ready, and fails where no daemon is.
+pub(super) async fn health(State(node): State<Node>) -> Answer {
+    if !node.is_daemon() {
+        return Err(Failure::failed("a command holds this repository, no daemon runs: start one with `cidra daemon`"));
+    }
+    let peers = match node.running_network() {
+        Some(network) => network.peers().await.len(),
+        None if node.settings().offline => 0,
+        None => return Err(Failure::failed("the daemon is starting: its network is not up")),
+    };
+    Ok(one(&json!({
+        "Status": "ready",
+        "AgentVersion": AGENT,
+        "ID": node.peer_id().to_string(),
+        "Peers": peers,
+        "Offline": node.settings().offline,
+    })))
+}
+
+/// What a path names: `{"Hash", "Type", "Size"}`.
+pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
+    let options = call.fetch_options()?;
+    let cid = node.resolve(&call.path()?, &options).await?;
+    let entity = node.entity(&cid, &options).await?;
+    let kind = match entity {
+        Entity::Directory(_) | Entity::Shard(_) => "directory",
+        Entity::Symlink(_) => "symlink",
+        Entity::File(_) | Entity::Raw(_) => "file",
+    };
+    Ok(one(&json!({"Hash": call.cid_form()?.text(&cid), "Type": kind, "Size": entity.size()})))
+}

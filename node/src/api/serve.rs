@@ -1,0 +1,331 @@
+//! The servers of the API: the socket in the repository, and a TCP port.
+//!
+//! Connections are counted and bounded. A server that is shut down takes no more, lets the requests under way end within a
+//! bounded time, then cuts them; one that is dropped cuts them at once.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::doors::Doors;
+use super::routed;
+use crate::config;
+use crate::node::Node;
+
+/// A server that runs until it is shut down or dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: Multiaddr,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+    _socket: Option<SocketFile>,
+}
+
+impl Server {
+    /// Where it listens, with the port that it got.
+    pub fn address(&self) -> &Multiaddr {
+        &self.address
+    }
+
+    /// Takes no more requests, gives those under way `grace` to end, and cuts the rest.
+    pub async fn shutdown(mut self, grace: Duration) {
+        // Nobody listens when the task has ended already.
+        let _ = self.stop.send(true);
+        let Some(mut task) = self.task.take() else { return };
+        if tokio::time::timeout(grace, &mut task).await.is_err() {
+            tracing::info!(address = %self.address, "requests were cut at shutdown");
+            task.abort();
+            // It was told to end and its end is waited for; that it was cancelled is no news.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Serves the API of `node` on a Unix socket at `path`, which only this user may open. Whatever socket stood there is replaced:
+/// the caller holds the repository's lock, so nobody serves it.
+pub async fn serve_socket(node: Node, path: &Path) -> Result<Server, ServeError> {
+    let unusable = |source| ServeError::Socket { path: path.to_owned(), source };
+    let listener = bind_socket(path).map_err(unusable)?;
+    let address = Multiaddr::empty().with(Protocol::Unix(path.to_string_lossy().into_owned().into()));
+    let socket = SocketFile(path.to_owned());
+    let server = Server::start(Listener::Unix(listener), address, routed(node, Doors::local()));
+    Ok(Server { _socket: Some(socket), ..server })
+}
+
+/// Serves the API of `node` at `/ip4/…/tcp/…` or `/ip6/…/tcp/…`; port 0 takes a free one.
+///
+/// Fails where the port is taken, and beyond loopback unless callers must show a token (`api.auth`, `api.tokens`).
+pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeError> {
+    let wanted = socket_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
+    let api = &node.config().api;
+    let guarded = api.auth == config::Auth::Required && api.tokens.iter().any(|token| !token.is_empty());
+    if !wanted.ip().is_loopback() && !guarded {
+        return Err(ServeError::Unguarded { address: address.clone() });
+    }
+    let taken = |source| ServeError::Tcp { address: address.clone(), source };
+    let listener = TcpListener::bind(wanted).await.map_err(taken)?;
+    let local = listener.local_addr().map_err(taken)?;
+    let doors = Doors::port(local.port(), api);
+    let address = Multiaddr::from(local.ip()).with(Protocol::Tcp(local.port()));
+    Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors)))
+}
+
+/// Connects to the socket at `path`, however long its path is.
+///
+/// Fails when there is none or, for a stale one, when nobody serves it.
+pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
+    let short = ShortPath::of(path)?;
+    UnixStream::connect(&short.path).await
+}
+
+impl Server {
+    fn start(listener: Listener, address: Multiaddr, router: Router) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(accept(listener, router, stopped));
+        Self { address, stop, task: Some(task), _socket: None }
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
+}
+
+async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let place = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => break,
+            place = room.clone().acquire_owned() => place.expect("nobody closes it"),
+        };
+        let stream = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => break,
+            stream = listener.accept() => stream,
+        };
+        while connections.try_join_next().is_some() {}
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "no connection to the API was accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = serve(stream, router.clone(), stopped.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// At most so many connections at a time; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// Accepting fails when file descriptors run out, and at once again when it is tried at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+async fn serve(stream: Box<dyn Stream>, router: Router, mut stopped: watch::Receiver<bool>) {
+    let service = TowerToHyperService::new(router);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the API ended");
+    }
+}
+
+/// A connection on which no request begins, or whose head does not end, is closed after this long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of the head of a request, and of what waits to be written: the arguments are in it.
+const MAX_HEAD: usize = 256 * 1024;
+
+fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        Protocol::Dns(name) | Protocol::Dns4(name) if name == "localhost" => [127, 0, 0, 1].into(),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    parts.all(|part| part == Protocol::Http).then_some(SocketAddr::new(ip, port))
+}
+
+/// Binds under another name and renames, so that the socket is never there with rights for others.
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    let beside = path.with_extension("new");
+    remove_file(&beside)?;
+    let short = ShortPath::of(&beside)?;
+    let listener = UnixListener::bind(&short.path)?;
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&beside, path)?;
+    Ok(listener)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// A path that fits into the address of a socket, and the open folder that it leads through where the real one is too long.
+struct ShortPath {
+    path: PathBuf,
+    _folder: Option<std::fs::File>,
+}
+
+impl ShortPath {
+    fn of(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().len() <= MAX_SOCKET_PATH {
+            return Ok(Self { path: path.to_owned(), _folder: None });
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let folder = std::fs::File::open(folder)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        Ok(Self { path, _folder: Some(folder) })
+    }
+}
+
+/// `sockaddr_un` has room for 107 bytes and a zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Takes the socket away when its server ends.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Whoever comes next replaces it anyway.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It is not an address to serve HTTP at.
+    #[error("cannot serve the API at {address}: give an address such as /ip4/127.0.0.1/tcp/5001 (api.listen, --api-listen)")]
+    Address {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// The socket cannot be made.
+    #[error("cannot serve the API on {}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The port cannot be listened on.
+    #[error("cannot serve the API at {address}: is another program there? Choose another port with --api-listen, or none")]
+    Tcp {
+        /// The address.
+        address: Multiaddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anyone who reaches it could use it.
+    #[error(
+        "will not serve the API at {address}, which others than this machine can reach, without tokens: set api.auth = \"required\" and api.tokens in config.toml"
+    )]
+    Unguarded {
+        /// The address.
+        address: Multiaddr,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tcp_addresses_are_served() {
+        let of = |text: &str| socket_address(&text.parse().unwrap());
+
+        assert_eq!(of("/ip4/127.0.0.1/tcp/5001"), Some("127.0.0.1:5001".parse().unwrap()));
+        assert_eq!(of("/ip6/::1/tcp/0/http"), Some("[::1]:0".parse().unwrap()));
+        for text in ["/ip4/127.0.0.1/udp/5001", "/dns4/example.org/tcp/1", "/ip4/127.0.0.1/tcp/1/ws", "/unix/x"] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_with_a_long_path_is_bound_and_reached_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(MAX_SOCKET_PATH));
+        std::fs::create_dir(&long).unwrap();
+        let path = long.join("api.sock");
+
+        drop(bind_socket(&path).unwrap());
+        assert!(connect_socket(&path).await.is_err(), "it is stale");
+        let _listener = bind_socket(&path).unwrap();
+
+        connect_socket(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn the_longest_path_that_fits_is_used_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "s".repeat(MAX_SOCKET_PATH - folder.path().as_os_str().len() - 1);
+        let path = folder.path().join(name);
+
+        assert_eq!(ShortPath::of(&path).unwrap().path, path);
+        assert!(ShortPath::of(&path.with_extension("s")).unwrap().path.starts_with("/proc/self/fd"));
+    }
+}
