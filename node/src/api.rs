@@ -43,6 +43,7 @@ use crate::node::Node;
 use answer::{Answer, one};
 pub use answer::{EXIT, STREAM_ERROR};
 use doors::Doors;
+pub use id::RPC_VERSION;
 pub use serve::{ServeError, Server, connect_socket, serve_socket, serve_tcp};
 
 /// The API of `node`, for calls in this process.

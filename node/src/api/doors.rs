@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, REFERER, USER_AGENT, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, REFERER, USER_AGENT, VARY, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -59,7 +59,7 @@ impl Doors {
             }
             // A preflight carries no token; it only learns what is allowed.
             if request.method() != Method::OPTIONS && !port.knows_token(headers) {
-                return Some(refusal(StatusCode::FORBIDDEN, "403 - Forbidden: show one of api.tokens (Authorization: Bearer)"));
+                return Some(unauthorized());
             }
         }
         if !is_rpc(request) {
@@ -194,6 +194,12 @@ fn is_rpc(request: &Request) -> bool {
 
 fn allow(mut response: Response) -> Response {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+    response
+}
+
+fn unauthorized() -> Response {
+    let mut response = refusal(StatusCode::UNAUTHORIZED, "401 - Unauthorized: show one of api.tokens (Authorization: Bearer)");
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 

@@ -14,7 +14,7 @@ use super::call::{Call, peer};
 use crate::node::Node;
 
 /// The version of Kubo whose RPC this follows.
-const KUBO: &str = "0.43.0";
+pub const RPC_VERSION: &str = "0.43.0";
 /// The version of that Kubo's repository, which clients show.
 pub(super) const KUBO_REPOSITORY: &str = "18";
 /// What we call ourselves.
@@ -27,7 +27,7 @@ pub(super) async fn version() -> Answer {
         other => other,
     };
     Ok(one(&json!({
-        "Version": KUBO,
+        "Version": RPC_VERSION,
         "Commit": "",
         "Repo": KUBO_REPOSITORY,
         "System": format!("{architecture}/{}", std::env::consts::OS),

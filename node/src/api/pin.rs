@@ -55,12 +55,12 @@ async fn pin(
     options: FetchOptions,
     output: Option<&Output>,
 ) -> Result<(), Failure> {
-    let pinned = node.store().root(RootKind::Pin, pin_key(&cid)).await?;
+    let pinned = node.store().root(RootKind::Pin, &pin_key(&cid)).await?;
     if !wish.recursive && pinned.is_some_and(|pin| pin.recursive) {
         return Err(Failure::failed(format!("{cid} already pinned recursively")));
     }
-    let _lease = node.store().lease().await?;
-    if !wish.recursive || !node.store().is_complete(&cid).await? {
+    let _lease = node.store().lease();
+    if !wish.recursive || !node.store().is_complete(cid).await? {
         let selector = if wish.recursive { Selector::Dag } else { Selector::Block };
         let mut download = node.download(cid, selector, options);
         while let Some(event) = download.next().await {
@@ -97,7 +97,7 @@ pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {
     let mut pins = vec![];
     for path in paths {
         let cid = node.resolve(&path, &options).await?;
-        let Some(pin) = node.store().root(RootKind::Pin, pin_key(&cid)).await? else {
+        let Some(pin) = node.store().root(RootKind::Pin, &pin_key(&cid)).await? else {
             return Err(Failure::failed(format!("{}: not pinned or pinned indirectly", form.text(&cid))));
         };
         if pin.recursive && !recursive {

@@ -32,7 +32,8 @@ use crate::node::Node;
 pub struct Server {
     address: Multiaddr,
     stop: watch::Sender<bool>,
-    task: Option<JoinHandle<()>>,
+    guests: Arc<watch::Sender<usize>>,
+    task: JoinHandle<()>,
     _socket: Option<SocketFile>,
 }
 
@@ -42,25 +43,35 @@ impl Server {
         &self.address
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        *self.guests.borrow()
+    }
+
+    /// Serves until no connection is open, then ends.
+    pub async fn until_idle(self) {
+        let mut guests = self.guests.subscribe();
+        // This server holds the sender.
+        let _ = guests.wait_for(|guests| *guests == 0).await;
+        self.shutdown(LAST_GUEST).await;
+    }
+
     /// Takes no more requests, gives those under way `grace` to end, and cuts the rest.
     pub async fn shutdown(mut self, grace: Duration) {
         // Nobody listens when the task has ended already.
         let _ = self.stop.send(true);
-        let Some(mut task) = self.task.take() else { return };
-        if tokio::time::timeout(grace, &mut task).await.is_err() {
+        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
             tracing::info!(address = %self.address, "requests were cut at shutdown");
-            task.abort();
+            self.task.abort();
             // It was told to end and its end is waited for; that it was cancelled is no news.
-            let _ = task.await;
+            let _ = (&mut self.task).await;
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -71,8 +82,7 @@ pub async fn serve_socket(node: Node, path: &Path) -> Result<Server, ServeError>
     let listener = bind_socket(path).map_err(unusable)?;
     let address = Multiaddr::empty().with(Protocol::Unix(path.to_string_lossy().into_owned().into()));
     let socket = SocketFile(path.to_owned());
-    let server = Server::start(Listener::Unix(listener), address, routed(node, Doors::local()));
-    Ok(Server { _socket: Some(socket), ..server })
+    Ok(Server::start(Listener::Unix(listener), address, routed(node, Doors::local()), Some(socket)))
 }
 
 /// Serves the API of `node` at `/ip4/…/tcp/…` or `/ip6/…/tcp/…`; port 0 takes a free one.
@@ -90,7 +100,7 @@ pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeE
     let local = listener.local_addr().map_err(taken)?;
     let doors = Doors::port(local.port(), api);
     let address = Multiaddr::from(local.ip()).with(Protocol::Tcp(local.port()));
-    Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors)))
+    Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors), None))
 }
 
 /// Connects to the socket at `path`, however long its path is.
@@ -102,12 +112,16 @@ pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
 }
 
 impl Server {
-    fn start(listener: Listener, address: Multiaddr, router: Router) -> Self {
+    fn start(listener: Listener, address: Multiaddr, router: Router, socket: Option<SocketFile>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, router, stopped));
-        Self { address, stop, task: Some(task), _socket: None }
+        let guests = Arc::new(watch::Sender::new(0));
+        let task = tokio::spawn(accept(listener, router, stopped, guests.clone()));
+        Self { address, stop, guests, task, _socket: socket }
     }
 }
+
+/// Somebody may come in just when the last guest left, and is served, too.
+const LAST_GUEST: Duration = Duration::from_secs(60);
 
 enum Listener {
     Tcp(TcpListener),
@@ -132,16 +146,26 @@ impl Listener {
     }
 }
 
-async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: Listener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    guests: Arc<watch::Sender<usize>>,
+) {
+    let head_timeout = match listener {
+        Listener::Tcp(_) => Some(HEAD_TIMEOUT),
+        // Only this user gets here, and a command may think between two calls.
+        Listener::Unix(_) => None,
+    };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let place = tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = stop(&mut stopped) => break,
             place = room.clone().acquire_owned() => place.expect("nobody closes it"),
         };
         let stream = tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = stop(&mut stopped) => break,
             stream = listener.accept() => stream,
         };
         while connections.try_join_next().is_some() {}
@@ -153,14 +177,37 @@ async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver
                 continue;
             }
         };
-        let connection = serve(stream, router.clone(), stopped.clone());
+        let guest = Guest::enter(guests.clone());
+        let connection = serve(stream, router.clone(), head_timeout, stopped.clone());
         connections.spawn(async move {
             connection.await;
-            drop(place);
+            drop((place, guest));
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Counted as long as it lives, however its connection ends.
+struct Guest(Arc<watch::Sender<usize>>);
+
+impl Guest {
+    fn enter(guests: Arc<watch::Sender<usize>>) -> Self {
+        guests.send_modify(|guests| *guests += 1);
+        Self(guests)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.send_modify(|guests| *guests -= 1);
+    }
+}
+
+/// Ends when the server is told to stop, or is gone.
+async fn stop(stopped: &mut watch::Receiver<bool>) {
+    // The server being gone is as good as its word.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// At most so many connections at a time; more wait in the system's queue.
@@ -168,14 +215,19 @@ const MAX_CONNECTIONS: usize = 512;
 /// Accepting fails when file descriptors run out, and at once again when it is tried at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-async fn serve(stream: Box<dyn Stream>, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    stream: Box<dyn Stream>,
+    router: Router,
+    head_timeout: Option<Duration>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopped.wait_for(|stop| *stop) => {
+        () = stop(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
