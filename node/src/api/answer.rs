@@ -150,9 +150,8 @@ where
     W: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let objects = matches!(shape, Shape::Objects);
     let mut body =
-        WorkBody { work: Some(Box::pin(work(Output { sender }))), receiver, first: None, trailers: call.trailers, objects };
+        WorkBody { work: Some(Box::pin(work(Output { sender }))), receiver, first: None, trailers: call.trailers };
     if let Some(first) = poll_fn(|context| body.poll_item(context)).await {
         body.first = Some(first?);
     }
@@ -202,7 +201,6 @@ struct WorkBody {
     receiver: mpsc::Receiver<Bytes>,
     first: Option<Bytes>,
     trailers: bool,
-    objects: bool,
 }
 
 impl WorkBody {
@@ -329,7 +327,8 @@ mod tests {
         let sent = Arc::new(AtomicUsize::new(0));
         let witness = Arc::new(());
         let (counter, held) = (sent.clone(), witness.clone());
-        let response = stream(&Call::default(), Shape::plain(None), |output| async move {
+        let call = Call::default();
+        let response = stream(&call, Shape::plain(None), |output| async move {
             let _held = held;
             loop {
                 output.bytes(Bytes::from_static(b"more")).await;
@@ -350,7 +349,8 @@ mod tests {
     #[tokio::test]
     async fn work_that_lets_go_of_its_output_early_is_still_ended() {
         let (done, ended) = tokio::sync::oneshot::channel();
-        let response = stream(&Call::default(), Shape::Objects, |output| async move {
+        let call = Call::default();
+        let response = stream(&call, Shape::Objects, |output| async move {
             output.object(&1).await;
             drop(output);
             tokio::task::yield_now().await;
@@ -375,7 +375,8 @@ mod tests {
     }
 
     async fn two_items_then_failure(trailers: bool) -> Body {
-        let call = Call { trailers, ..Call::default() };
+        let mut call = Call::default();
+        call.trailers = trailers;
         let work = |output: Output| async move {
             output.object(&1).await;
             output.object(&2).await;

@@ -50,9 +50,18 @@ pub(super) async fn cat(State(node): State<Node>, call: Call) -> Answer {
 
 async fn file_size(node: &Node, cid: &Cid, options: &FetchOptions) -> Result<u64, Failure> {
     match node.entity(cid, options).await? {
-        entity @ (Entity::File(_) | Entity::Raw(_)) => Ok(entity.size()),
+        entity @ (Entity::File(_) | Entity::Raw(_)) => Ok(length(&entity)),
         Entity::Directory(_) | Entity::Shard(_) => Err(Failure::failed(format!("{cid}: this dag node is a directory"))),
         Entity::Symlink(_) => Err(Failure::failed(format!("{cid}: this dag node is a symbolic link, not a file"))),
+    }
+}
+
+/// Bytes of a file's content; none for what is no file.
+pub(super) fn length(entity: &Entity) -> u64 {
+    match entity {
+        Entity::File(file) => file.size(),
+        Entity::Raw(data) => data.len() as u64,
+        Entity::Directory(_) | Entity::Shard(_) | Entity::Symlink(_) => 0,
     }
 }
 

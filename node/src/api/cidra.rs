@@ -12,6 +12,7 @@ use serde_json::json;
 use super::add::{NAMELESS, Wishes, finish};
 use super::answer::{Answer, Failure, Output, Shape, one, stream};
 use super::call::Call;
+use super::cat::length;
 use super::id::AGENT;
 use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
 use super::upload::Chunks;
@@ -159,9 +160,9 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
 async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure> {
     let entry = match event {
         DownloadEvent::Directory { path } => Entry::new(join(&path), Kind::Directory),
-        DownloadEvent::File { path, size, mode, mtime } => {
-            let mtime = mtime.map(|(secs, nanos)| Mtime { secs, nanos });
-            Entry { size: Some(size), mode, mtime, ..Entry::new(join(&path), Kind::File) }
+        DownloadEvent::File { path, size, metadata } => {
+            let mtime = metadata.mtime.map(|time| Mtime { secs: time.seconds, nanos: time.nanoseconds });
+            Entry { size: Some(size), mode: metadata.mode, mtime, ..Entry::new(join(&path), Kind::File) }
         }
         DownloadEvent::Symlink { path, target } => {
             Entry { target: Some(target.to_vec()), ..Entry::new(join(&path), Kind::Symlink) }
@@ -221,5 +222,5 @@ pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
         Entity::Symlink(_) => "symlink",
         Entity::File(_) | Entity::Raw(_) => "file",
     };
-    Ok(one(&json!({"Hash": call.cid_form()?.text(&cid), "Type": kind, "Size": entity.size()})))
+    Ok(one(&json!({"Hash": call.cid_form()?.text(&cid), "Type": kind, "Size": length(&entity)})))
 }

@@ -5,10 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::State;
 use bytes::{BufMut, Bytes, BytesMut};
 use cidra_content::fetch::Selector;
+use cidra_content::unixfs::Metadata;
 use tar::{EntryType, Header};
 
 use super::answer::{Answer, Failure, Output, Shape, stream};
 use super::call::Call;
+use super::cat::length;
 use crate::download::{Download, DownloadEvent};
 use crate::node::Node;
 
@@ -22,7 +24,7 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
     }
     let cid = node.resolve(&path, &options).await?;
     let root = path.segments.last().cloned().unwrap_or_else(|| path.cid.to_string());
-    let size = node.entity(&cid, &options).await?.size();
+    let size = length(&node.entity(&cid, &options).await?);
     let download = node.download(cid, Selector::Entity { range: None }, options);
     stream(&call, Shape::bytes("application/x-tar", Some(size)), |output| archive(download, root, output)).await
 }
@@ -35,14 +37,14 @@ async fn archive(mut download: Download, root: String, output: Output) -> Result
     let mut padding = 0;
     while let Some(event) = download.next().await {
         let head = match event? {
-            DownloadEvent::Directory { path } => head(&name(&path), EntryType::Directory, 0, None, None, b""),
-            DownloadEvent::File { path, size, mode, mtime } => {
+            DownloadEvent::Directory { path } => head(&name(&path), EntryType::Directory, 0, Metadata::default(), b""),
+            DownloadEvent::File { path, size, metadata } => {
                 output.bytes(zeros(padding)).await;
                 padding = (BLOCK - size % BLOCK) % BLOCK;
-                output.bytes(head(&name(&path), EntryType::Regular, size, mode, mtime, b"")).await;
+                output.bytes(head(&name(&path), EntryType::Regular, size, metadata, b"")).await;
                 continue;
             }
-            DownloadEvent::Symlink { path, target } => head(&name(&path), EntryType::Symlink, 0, None, None, &target),
+            DownloadEvent::Symlink { path, target } => head(&name(&path), EntryType::Symlink, 0, Metadata::default(), &target),
             DownloadEvent::Bytes(bytes) => {
                 output.bytes(bytes).await;
                 continue;
@@ -65,18 +67,19 @@ fn zeros(count: u64) -> Bytes {
 }
 
 /// The header of an entry; what does not fit into it stands in a PAX header before it.
-fn head(path: &[u8], kind: EntryType, size: u64, mode: Option<u32>, mtime: Option<(i64, u32)>, target: &[u8]) -> Bytes {
+fn head(path: &[u8], kind: EntryType, size: u64, metadata: Metadata, target: &[u8]) -> Bytes {
     let default = match kind {
         EntryType::Directory => 0o755,
         EntryType::Symlink => 0o777,
         _ => 0o644,
     };
-    let seconds = match mtime {
-        Some((seconds, _)) => u64::try_from(seconds).unwrap_or(0),
+    let seconds = match metadata.mtime {
+        // TAR knows no time before 1970.
+        Some(time) => u64::try_from(time.seconds).unwrap_or(0),
         None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let mut records = vec![];
-    let mut header = header(kind, size, mode.map_or(default, |mode| mode & 0o7777), seconds);
+    let mut header = header(kind, size, metadata.mode.map_or(default, |mode| mode & 0o7777), seconds);
     let ustar = header.as_ustar_mut().expect("it was made as one");
     for (key, value, place) in [("path", path, &mut ustar.name), ("linkpath", target, &mut ustar.linkname)] {
         let length = value.len().min(place.len());
@@ -134,7 +137,7 @@ mod tests {
     fn long_and_foreign_names_are_read_back() {
         for length in [1, 99, 100, 101, 254, 255, 991, 995, 1000, 5000] {
             let (path, target) = ("p".repeat(length), [vec![b't'; length], b"\xc3\xa9".to_vec()].concat());
-            let mut bytes = head(path.as_bytes(), EntryType::Symlink, 0, None, Some((7, 9)), &target).to_vec();
+            let mut bytes = head(path.as_bytes(), EntryType::Symlink, 0, of(None, Some(7)), &target).to_vec();
             bytes.extend_from_slice(&zeros(2 * BLOCK));
 
             let mut archive = tar::Archive::new(&bytes[..]);
@@ -151,11 +154,16 @@ mod tests {
     #[test]
     fn files_over_8_gib_have_their_size() {
         let size = 9 << 30;
-        let bytes = head(b"big", EntryType::Regular, size, Some(0o100_600), None, b"").to_vec();
+        let bytes = head(b"big", EntryType::Regular, size, of(Some(0o100_600), None), b"").to_vec();
 
         let mut archive = tar::Archive::new(bytes.chain(std::io::repeat(0)));
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
 
         assert_eq!((entry.size(), entry.header().mode().unwrap()), (size, 0o600));
+    }
+
+    fn of(mode: Option<u32>, seconds: Option<i64>) -> Metadata {
+        let mtime = seconds.map(|seconds| cidra_content::unixfs::message::Time { seconds, nanoseconds: 9 });
+        Metadata { mode, mtime }
     }
 }
