@@ -124,9 +124,9 @@ async fn commands() -> Answer {
         top.entry(first).or_default().extend(Some(rest).filter(|rest| !rest.is_empty()));
     }
     let command = |name: &str, below: Vec<Value>| json!({"Name": name, "Subcommands": below, "Options": []});
-    let below = top.into_iter().map(|(name, below)| {
-        command(name, below.into_iter().map(|name| command(name, vec![])).collect())
-    });
+    let below = top
+        .into_iter()
+        .map(|(name, below)| command(name, below.into_iter().map(|name| command(name, vec![])).collect()));
     Ok(one(&command("cidra", below.collect())))
 }
 

@@ -1,6 +1,7 @@
 //! The Cidra node: network, store, local API and the command line.
 
 pub mod add;
+pub mod api;
 pub mod config;
 pub mod download;
 pub mod identity;

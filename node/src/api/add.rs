@@ -195,8 +195,7 @@ impl Wishes {
 }
 
 const UNSUPPORTED_FLAGS: [&str; 6] = ["fscache", "inline", "nocopy", "preserve-mode", "preserve-mtime", "trickle"];
-const UNSUPPORTED: [&str; 6] =
-    ["max-directory-links", "max-hamt-fanout", "mode", "mtime", "mtime-nsecs", "to-files"];
+const UNSUPPORTED: [&str; 6] = ["max-directory-links", "max-hamt-fanout", "mode", "mtime", "mtime-nsecs", "to-files"];
 
 /// Kubo's rules: CIDv1 and other hashes than sha2-256 imply raw leaves unless these are refused.
 fn parameters(call: &Call) -> Result<Parameters, Failure> {

@@ -69,7 +69,8 @@ impl Failure {
     }
 
     fn trailers(&self) -> HeaderMap {
-        let text: String = self.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TRAILER).collect();
+        let text: String =
+            self.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TRAILER).collect();
         let text = HeaderValue::from_bytes(text.as_bytes()).expect("no control characters are left");
         HeaderMap::from_iter([(STREAM_ERROR, text), (EXIT, HeaderValue::from(u16::from(self.exit())))])
     }

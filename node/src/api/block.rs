@@ -98,7 +98,9 @@ fn kind(call: &Call) -> Result<LeafKind, Failure> {
     let format = call.text("format")?.filter(|name| !name.is_empty());
     let (name, version) = match (codec, format) {
         (Some(codec), Some(_)) if codec != "raw" => {
-            return Err(Failure::usage("unable to use \"format\" (deprecated) and a custom \"cid-codec\" at the same time"));
+            return Err(Failure::usage(
+                "unable to use \"format\" (deprecated) and a custom \"cid-codec\" at the same time",
+            ));
         }
         (_, Some("v0")) => ("dag-pb", cid::Version::V0),
         (_, Some("protobuf")) => ("dag-pb", cid::Version::V1),
@@ -107,7 +109,10 @@ fn kind(call: &Call) -> Result<LeafKind, Failure> {
         (codec, None) => (codec.unwrap_or("raw"), cid::Version::V1),
     };
     let Some((_, codec)) = CODECS.iter().find(|(known, _)| *known == name) else {
-        return Err(Failure::usage(format!("cid-codec {name}: unknown; known are {}", CODECS.map(|(name, _)| name).join(", "))));
+        return Err(Failure::usage(format!(
+            "cid-codec {name}: unknown; known are {}",
+            CODECS.map(|(name, _)| name).join(", ")
+        )));
     };
     Ok(LeafKind { codec: *codec, version, hash })
 }

@@ -51,7 +51,8 @@ pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {
         return rm_all(State(node)).await;
     }
     let named = call.optional_arguments().iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
-    let matches = |peer: &Multiaddr| named.iter().any(|named| peer == named || (!has_transport(named) && peer.ends_with(named)));
+    let matches =
+        |peer: &Multiaddr| named.iter().any(|named| peer == named || (!has_transport(named) && peer.ends_with(named)));
     let (removed, kept): (Vec<_>, Vec<_>) = node.bootstrap().into_iter().partition(matches);
     if !removed.is_empty() {
         node.set_bootstrap(kept).await?;

@@ -33,7 +33,9 @@ impl<S: Sync> FromRequestParts<S> for Call {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let trailers = parts.headers.get_all(TE).iter().any(|value| {
-            value.to_str().is_ok_and(|text| text.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
+            value
+                .to_str()
+                .is_ok_and(|text| text.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
         });
         Ok(Self { trailers, ..Self::parse(parts.uri.query().unwrap_or_default())? })
     }
@@ -215,7 +217,9 @@ pub(super) fn hash_function(name: &str) -> Result<Function, Failure> {
         "identity" => Ok(Function::Identity),
         "sha2-256" => Ok(Function::Sha2_256),
         "sha2-512" => Ok(Function::Sha2_512),
-        _ => Err(Failure::usage(format!("unrecognized hash function: {name:?}; known are sha2-256, sha2-512, identity"))),
+        _ => {
+            Err(Failure::usage(format!("unrecognized hash function: {name:?}; known are sha2-256, sha2-512, identity")))
+        }
     }
 }
 
@@ -295,7 +299,8 @@ mod tests {
 
     #[test]
     fn durations_are_those_of_go() {
-        for (text, milliseconds) in [("30s", 30_000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("300ms", 300), ("0", 0)] {
+        for (text, milliseconds) in [("30s", 30_000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("300ms", 300), ("0", 0)]
+        {
             assert_eq!(go_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in ["", "30", "s", "-1s", "1d", "1.2.3s", "99999999999999999999h"] {

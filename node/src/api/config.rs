@@ -19,7 +19,9 @@ pub(super) async fn config(State(node): State<Node>, call: Call) -> Answer {
     for name in key.split('.') {
         let entries = value.as_object().into_iter().flatten();
         let Some((_, found)) = entries.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
-            return Err(Failure::failed(format!("failed to get config value: {key:?} is not a key that this node has")));
+            return Err(Failure::failed(format!(
+                "failed to get config value: {key:?} is not a key that this node has"
+            )));
         };
         value = found.clone();
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, REFERER, USER_AGENT, VARY, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, REFERER, USER_AGENT, VARY,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -82,7 +83,10 @@ impl Doors {
         }
         let mut response = StatusCode::NO_CONTENT.into_response();
         let out = response.headers_mut();
-        out.insert(VARY, HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
+        out.insert(
+            VARY,
+            HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+        );
         if let Some(origin) = headers.get(ORIGIN).filter(|origin| self.allows(origin)) {
             out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             out.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
@@ -117,7 +121,9 @@ impl Doors {
         }
         let Some(port) = &self.port else { return false };
         let own = ["127.0.0.1", "[::1]", "localhost"];
-        let Some(rest) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else { return false };
+        let Some(rest) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+            return false;
+        };
         own.iter().any(|name| rest.strip_prefix(name).is_some_and(|rest| rest == format!(":{}", port.number)))
     }
 }
@@ -183,7 +189,10 @@ pub(super) async fn door(State(doors): State<Arc<Doors>>, request: Request, next
     if !headers.contains_key(VARY) {
         headers.insert(VARY, HeaderValue::from_static("Origin"));
     }
-    headers.insert(HeaderName::from_static("server"), HeaderValue::from_static(concat!("cidra/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        HeaderName::from_static("server"),
+        HeaderValue::from_static(concat!("cidra/", env!("CARGO_PKG_VERSION"))),
+    );
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
 }
@@ -198,7 +207,8 @@ fn allow(mut response: Response) -> Response {
 }
 
 fn unauthorized() -> Response {
-    let mut response = refusal(StatusCode::UNAUTHORIZED, "401 - Unauthorized: show one of api.tokens (Authorization: Bearer)");
+    let mut response =
+        refusal(StatusCode::UNAUTHORIZED, "401 - Unauthorized: show one of api.tokens (Authorization: Bearer)");
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

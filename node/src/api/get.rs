@@ -44,7 +44,9 @@ async fn archive(mut download: Download, root: String, output: Output) -> Result
                 output.bytes(head(&name(&path), EntryType::Regular, size, metadata, b"")).await;
                 continue;
             }
-            DownloadEvent::Symlink { path, target } => head(&name(&path), EntryType::Symlink, 0, Metadata::default(), &target),
+            DownloadEvent::Symlink { path, target } => {
+                head(&name(&path), EntryType::Symlink, 0, Metadata::default(), &target)
+            }
             DownloadEvent::Bytes(bytes) => {
                 output.bytes(bytes).await;
                 continue;

@@ -50,12 +50,11 @@ pub(super) async fn id(State(node): State<Node>, call: Call) -> Answer {
         }
         _ => return Err(Failure::usage("one argument \"peerid\" is expected")),
     }
-    let (mut addresses, mut protocols) = (vec![], vec![]);
-    if let Some(network) = node.running_network() {
-        addresses = network.listen_addresses().await;
-        protocols = network.protocols().await;
-    }
-    Ok(described(base, node.peer_id(), &node.keypair().public(), addresses, AGENT.to_owned(), protocols))
+    let addresses = match node.running_network() {
+        Some(network) => network.listen_addresses().await,
+        None => vec![],
+    };
+    Ok(described(base, node.peer_id(), &node.keypair().public(), addresses, AGENT.to_owned(), vec![]))
 }
 
 fn described(
@@ -66,7 +65,8 @@ fn described(
     agent: String,
     protocols: Vec<String>,
 ) -> axum::response::Response {
-    let mut addresses: Vec<String> = addresses.into_iter().map(|address| with_peer(address, peer).to_string()).collect();
+    let mut addresses: Vec<String> =
+        addresses.into_iter().map(|address| with_peer(address, peer).to_string()).collect();
     addresses.sort();
     let mut protocols: Vec<String> = protocols.iter().map(|protocol| printable(protocol)).collect();
     protocols.sort();

@@ -181,8 +181,7 @@ fn parse_head(head: &[u8]) -> Result<Part, MultipartError> {
     let head = std::str::from_utf8(head).map_err(|_| MultipartError::Malformed { what: "the head of a part" })?;
     let mut part = Part::default();
     for line in head.split("\r\n").filter(|line| !line.is_empty()) {
-        let (name, value) =
-            line.split_once(':').ok_or(MultipartError::Malformed { what: "a header of a part" })?;
+        let (name, value) = line.split_once(':').ok_or(MultipartError::Malformed { what: "a header of a part" })?;
         match name.trim().to_ascii_lowercase().as_str() {
             "content-disposition" => part.path = path_of(value),
             "content-type" => {
@@ -411,7 +410,9 @@ mod tests {
             decoder.push(piece);
             while let Some(event) = decoder.next()? {
                 match (events.last_mut(), event) {
-                    (Some(Event::Data(before)), Event::Data(data)) => *before = [&before[..], &data[..]].concat().into(),
+                    (Some(Event::Data(before)), Event::Data(data)) => {
+                        *before = [&before[..], &data[..]].concat().into()
+                    }
                     (_, event) => events.push(event),
                 }
             }

@@ -136,7 +136,8 @@ pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
         cids.push(node.resolve(&path, &options).await?);
     }
     let mut found = vec![];
-    for ((cid, protector), argument) in cids.iter().zip(protectors(&node, &cids).await?).zip(call.optional_arguments()) {
+    for ((cid, protector), argument) in cids.iter().zip(protectors(&node, &cids).await?).zip(call.optional_arguments())
+    {
         match protector.filter(|protector| listing.shows(protector)) {
             Some(protector) => found.push((*cid, protector)),
             None => return Err(Failure::failed(format!("path '{argument}' is not pinned"))),
@@ -159,7 +160,9 @@ pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
         })
         .await;
     }
-    Ok(one(&keyed(found.map(|(cid, kind, name)| (listing.form.text(&cid), json!({"Type": kind, "Name": name}))).collect())))
+    Ok(one(&keyed(
+        found.map(|(cid, kind, name)| (listing.form.text(&cid), json!({"Type": kind, "Name": name}))).collect(),
+    )))
 }
 
 fn keyed(keys: BTreeMap<String, Value>) -> Value {
@@ -181,7 +184,9 @@ impl Listing {
     fn of(call: &Call) -> Result<Self, Failure> {
         let kind = call.text("type")?.unwrap_or("all");
         if !["direct", "indirect", "recursive", "all"].contains(&kind) {
-            return Err(Failure::usage(format!("invalid type '{kind}', must be one of {{direct, indirect, recursive, all}}")));
+            return Err(Failure::usage(format!(
+                "invalid type '{kind}', must be one of {{direct, indirect, recursive, all}}"
+            )));
         }
         let is = |this: &str| kind == "all" || kind == this;
         let name = pin_name(call, "name")?;

@@ -85,7 +85,9 @@ pub(super) async fn provide(State(node): State<Node>, call: Call) -> Answer {
                     }
                 }
                 if told == 0 {
-                    return Err(Failure::failed(format!("cannot provide {root}: no peer took the record; is one connected?")));
+                    return Err(Failure::failed(format!(
+                        "cannot provide {root}: no peer took the record; is one connected?"
+                    )));
                 }
                 output.object(&event(FINAL_PEER, &format!("{root}: told {told} peers"), &[])).await;
             }

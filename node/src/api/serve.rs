@@ -310,7 +310,9 @@ impl Drop for SocketFile {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// It is not an address to serve HTTP at.
-    #[error("cannot serve the API at {address}: give an address such as /ip4/127.0.0.1/tcp/5001 (api.listen, --api-listen)")]
+    #[error(
+        "cannot serve the API at {address}: give an address such as /ip4/127.0.0.1/tcp/5001 (api.listen, --api-listen)"
+    )]
     Address {
         /// The address.
         address: Multiaddr,
@@ -324,7 +326,9 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The port cannot be listened on.
-    #[error("cannot serve the API at {address}: is another program there? Choose another port with --api-listen, or none")]
+    #[error(
+        "cannot serve the API at {address}: is another program there? Choose another port with --api-listen, or none"
+    )]
     Tcp {
         /// The address.
         address: Multiaddr,

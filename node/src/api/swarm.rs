@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, describe, one};
 use super::call::{Call, peer};
 use super::id::{printable, with_peer};
-use crate::network::{Direction, Network, PeerInfo};
+use crate::network::{Network, PeerInfo};
 use crate::node::Node;
 
 /// The network of a node that runs.
 pub(super) fn running(node: &Node) -> Result<Network, Failure> {
     node.running_network().filter(|_| node.is_daemon()).ok_or_else(|| {
-        Failure::failed("no node is running here: start one with `cidra daemon` (this command must be run in online mode)")
+        Failure::failed(
+            "no node is running here: start one with `cidra daemon` (this command must be run in online mode)",
+        )
     })
 }
 
@@ -44,7 +46,8 @@ struct Show {
 
 impl Show {
     fn connection(&self, info: &PeerInfo) -> Value {
-        let address: Multiaddr = info.address.iter().filter(|part| !matches!(part, Protocol::P2p(id) if *id == info.peer)).collect();
+        let address: Multiaddr =
+            info.address.iter().filter(|part| !matches!(part, Protocol::P2p(id) if *id == info.peer)).collect();
         let mut shown = json!({
             "Addr": address.to_string(),
             "Peer": info.peer.to_string(),
@@ -54,11 +57,8 @@ impl Show {
             shown["Latency"] = info.latency.map_or_else(|| "n/a".to_owned(), |latency| format!("{latency:?}")).into();
         }
         if self.direction {
-            let direction = match info.direction {
-                Direction::Inbound => 1,
-                Direction::Outbound => 2,
-            };
-            shown["Direction"] = direction.into();
+            // The numbers of go-libp2p.
+            shown["Direction"] = if info.inbound { 1 } else { 2 }.into();
         }
         if self.streams {
             shown["Streams"] = info.protocols.iter().map(|name| json!({"Protocol": printable(name)})).collect();
@@ -69,7 +69,7 @@ impl Show {
                 "ID": info.peer.to_string(),
                 "PublicKey": "",
                 "Addresses": [with_peer(info.address.clone(), info.peer).to_string()],
-                "AgentVersion": printable(&info.agent),
+                "AgentVersion": info.agent.as_deref().map(printable).unwrap_or_default(),
                 "Protocols": protocols,
             });
         }
@@ -122,15 +122,17 @@ pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
 /// The addresses of all peers that are known.
 pub(super) async fn addrs(State(node): State<Node>) -> Answer {
     let known = running(&node)?.known_addresses().await;
-    let known: BTreeMap<String, Vec<String>> =
-        known.iter().map(|(peer, addresses)| (peer.to_string(), addresses.iter().map(Multiaddr::to_string).collect())).collect();
+    let known: BTreeMap<String, Vec<String>> = known
+        .iter()
+        .map(|(peer, addresses)| (peer.to_string(), addresses.iter().map(Multiaddr::to_string).collect()))
+        .collect();
     Ok(one(&json!({"Addrs": known})))
 }
 
 /// The addresses that this node tells others.
 pub(super) async fn local(State(node): State<Node>, call: Call) -> Answer {
     let show_id = call.is("id")?;
-    let addresses = running(&node)?.listen_addresses().await.into_iter();
+    let addresses = running(&node)?.announced_addresses().await.into_iter();
     Ok(strings(addresses.map(|address| if show_id { with_peer(address, node.peer_id()) } else { address })))
 }
 

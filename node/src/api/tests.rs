@@ -51,7 +51,10 @@ async fn every_route_is_shut_to_pages_from_elsewhere() {
                 let response = house.post(name, page).await;
 
                 assert_eq!(response.status(), StatusCode::FORBIDDEN, "{name} on the {door} from {page:?}");
-                assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) || page.len() > 1, "{name} {page:?}");
+                assert!(
+                    !response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) || page.len() > 1,
+                    "{name} {page:?}"
+                );
             }
         }
     }
@@ -74,7 +77,12 @@ async fn every_route_is_open_to_programs_and_to_pages_that_are_allowed() {
         for caller in callers {
             let response = house.post(name, caller).await;
 
-            let closed = [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_FOUND];
+            let closed = [
+                StatusCode::FORBIDDEN,
+                StatusCode::UNAUTHORIZED,
+                StatusCode::METHOD_NOT_ALLOWED,
+                StatusCode::NOT_FOUND,
+            ];
             assert!(!closed.contains(&response.status()), "{name} from {caller:?}: {}", response.status());
             let origin = caller.iter().find(|(name, _)| *name == ORIGIN).map(|(_, origin)| *origin);
             let allowed = response.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|value| value.to_str().unwrap());
@@ -88,14 +96,23 @@ async fn every_path_of_the_port_asks_for_a_host_that_is_known() {
     let house = House::new(|api| Doors::port(5001, api));
     let names = routes().into_iter().map(|(name, _)| format!("{PREFIX}{name}"));
     for path in names.chain(["/".to_owned(), "/metrics".to_owned(), "/api/v0/nonsense".to_owned()]) {
-        for host in ["evil.example", "evil.example:5001", "127.0.0.1.evil.example", "10.0.0.1:5001", "localhost@evil.example", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:5001",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:5001",
+            "localhost@evil.example",
+            "",
+        ] {
             for method in [Method::POST, Method::GET, Method::OPTIONS] {
                 let response = house.ask(method.clone(), &path, &[(HOST, host)]).await;
 
                 assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path} at {host:?}");
             }
         }
-        for host in ["localhost", "LOCALHOST:5001", "127.0.0.1:5001", "127.9.9.9", "[::1]:5001", "box.example:80", "localhost."] {
+        for host in
+            ["localhost", "LOCALHOST:5001", "127.0.0.1:5001", "127.9.9.9", "[::1]:5001", "box.example:80", "localhost."]
+        {
             let response = house.ask(Method::POST, &path, &[(HOST, host)]).await;
 
             assert_ne!(response.status(), StatusCode::FORBIDDEN, "{path} at {host:?}");
@@ -150,7 +167,13 @@ async fn a_preflight_names_what_an_allowed_page_may_do_and_nothing_to_others() {
     let house = House::new(|api| Doors::port(5001, api));
     let preflight = |origin| [(ORIGIN, origin), (ACCESS_CONTROL_REQUEST_METHOD, "POST")];
 
-    let allowed = house.call(Method::OPTIONS, "id", &[(HOST, "localhost"), (ORIGIN, "https://friend.example"), (ACCESS_CONTROL_REQUEST_METHOD, "POST")]).await;
+    let allowed = house
+        .call(
+            Method::OPTIONS,
+            "id",
+            &[(HOST, "localhost"), (ORIGIN, "https://friend.example"), (ACCESS_CONTROL_REQUEST_METHOD, "POST")],
+        )
+        .await;
     let headers: Vec<_> = preflight("https://evil.example").into_iter().chain([(HOST, "localhost")]).collect();
     let refused = house.call(Method::OPTIONS, "id", &headers).await;
 

@@ -35,10 +35,8 @@ pub(super) fn pin_type(root: &Root) -> &'static str {
 /// What protects each of `cids`. Walks the pinned DAGs only as far as it must.
 pub(super) async fn protectors(node: &Node, cids: &[Cid]) -> Result<Vec<Option<Protector>>, Failure> {
     let pins = node.pins().await?;
-    let mut found: Vec<Option<Protector>> = cids
-        .iter()
-        .map(|cid| pins.iter().find(|pin| pin.key == pin_key(cid)).cloned().map(Protector::Pin))
-        .collect();
+    let mut found: Vec<Option<Protector>> =
+        cids.iter().map(|cid| pins.iter().find(|pin| pin.key == pin_key(cid)).cloned().map(Protector::Pin)).collect();
     let mut walk = Walk::default();
     for pin in pins.iter().filter(|pin| pin.recursive) {
         walk.begin(pin.cid);
