@@ -108,7 +108,7 @@ impl<P: Peer> Exchange<P> {
                 self.server.handle_want(peer, want, now);
             }
             Message::Cancel { request, cids } => self.server.handle_cancel(peer, request, &cids, now),
-            Message::Have { cids } => self.client.handle_have(peer, cids, now),
+            Message::Have { cids } => self.client.handle_have(peer, cids),
             Message::DontHave { request, cids } => self.client.handle_dont_have(peer, request, &cids, now),
             Message::BlockHeader { request, cid, len } => self.client.handle_header(peer, request, &cid, len, now),
             Message::Pending { .. } => {}
@@ -233,6 +233,11 @@ impl<P: Peer> Exchange<P> {
     pub fn counters(&self) -> Counters {
         let served = self.server.counters();
         Counters { bytes_sent: served.0, blocks_sent: served.1, ..self.client.counters() }
+    }
+
+    #[cfg(test)]
+    fn unattended(&self) -> Vec<String> {
+        self.now.map(|now| self.client.unattended(now)).unwrap_or_default()
     }
 
     /// The time of an input; it never runs backwards here, whatever the clocks of the caller's threads say.

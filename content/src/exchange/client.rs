@@ -12,6 +12,8 @@ mod rate;
 mod search;
 mod session;
 mod want;
+#[cfg(test)]
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -99,6 +101,7 @@ impl<P: Peer> Client<P> {
         }
         if want.sessions.is_empty() {
             self.cancel_all(cid, None, now);
+            self.cancel_refused(cid);
             self.wants.remove(cid);
             self.stop_search_unless_needed(cid);
         }
@@ -137,10 +140,11 @@ impl<P: Peer> Client<P> {
         self.lose(peer, Said::Left, now);
     }
 
-    pub(super) fn handle_round_trip(&mut self, peer: &P, round_trip: Duration, _now: Instant) {
+    pub(super) fn handle_round_trip(&mut self, peer: &P, round_trip: Duration, now: Instant) {
         if let Some(partner) = self.partners.get_mut(peer) {
             partner.pinged(round_trip);
         }
+        self.handle_heard(peer, now);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -250,6 +254,17 @@ impl<P: Peer> Client<P> {
             want.askers.clear();
         }
         self.index(cid);
+    }
+
+    /// A Bitswap peer that refused a block sends it still when it comes by it, unless it is told not to.
+    fn cancel_refused(&mut self, cid: &Cid) {
+        let Some(want) = self.wants.get(cid) else { return };
+        let heard = want.said.iter().filter(|(_, said)| matches!(said, Said::Lacks | Said::Silent));
+        let heard = heard.filter(|(peer, _)| self.partners.get(*peer).is_some_and(|p| !p.protocol.native));
+        let peers: Vec<P> = heard.map(|(peer, _)| peer.clone()).collect();
+        for peer in peers {
+            self.say_cancel(&peer, RequestId(0), vec![*cid]);
+        }
     }
 
     fn forget_asker(&mut self, cid: &Cid, peer: &P) {

@@ -1,4 +1,10 @@
-//! The machine in virtual time.
+//! The machine in virtual time: a network of nodes whose links have delay and rate.
+
+mod crowd;
+mod failure;
+mod fetching;
+mod net;
+mod serving;
 
 use std::time::Instant;
 

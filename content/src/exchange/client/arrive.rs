@@ -75,9 +75,10 @@ impl<P: Peer> Client<P> {
         let Some(partner) = self.partners.get_mut(peer) else { return false };
         partner.arrived();
         let Some(cid) = cid else {
-            let owes = !partner.owed().is_empty();
-            self.counters.bytes_wasted += if owes { 0 } else { len as u64 };
-            return owes;
+            // A Bitswap peer may send later what it refused at first.
+            let may_be_wanted = !partner.owed().is_empty() || self.was_asked(peer);
+            self.counters.bytes_wasted += if may_be_wanted { 0 } else { len as u64 };
+            return may_be_wanted;
         };
         self.take(peer, cid, len, Step::Verifying, now)
     }
@@ -161,19 +162,25 @@ impl<P: Peer> Client<P> {
     }
 
     pub(in crate::exchange) fn handle_dont_have(&mut self, peer: &P, request: RequestId, cids: &[Cid], now: Instant) {
-        for cid in cids.iter().take(MAX_CIDS) {
+        let Some(partner) = self.partners.get(peer) else { return };
+        let of_request = partner.owed().iter().filter(|(_, owed)| cids.is_empty() && owed.request == request);
+        let all: Vec<Cid> = of_request.map(|(cid, _)| *cid).chain(cids.iter().take(MAX_CIDS).copied()).collect();
+        if cids.is_empty() {
+            self.close_credit(peer, request);
+        }
+        for cid in &all {
             let Some(partner) = self.partners.get_mut(peer) else { return };
             let owed = partner.settle(cid, now);
             if let Some(owed) = &owed {
                 partner.answered(now.duration_since(owed.at));
             }
-            self.credit_refused(peer, request, cid);
+            let listed = self.credit_refused(peer, request, cid);
             let Some(want) = self.wants.get_mut(cid) else { continue };
-            let queried = want.said.contains_key(peer);
+            let asked = listed || owed.is_some() || want.said.contains_key(peer);
             want.say(peer.clone(), Said::Lacks);
             for id in want.sessions.keys() {
                 let member = self.sessions.get_mut(id).and_then(|session| session.members.get_mut(peer));
-                if let Some(member) = member.filter(|_| owed.is_some() || queried) {
+                if let Some(member) = member.filter(|_| asked) {
                     member.refused(cid, now);
                 }
             }
@@ -199,7 +206,7 @@ impl<P: Peer> Client<P> {
         let took = owed.as_ref().map(|owed| now.duration_since(owed.at));
         for session in want.sessions.keys() {
             if let Some(session) = self.sessions.get_mut(session) {
-                session.learn(cid, len, took);
+                session.learn(cid, len, took, now);
             }
         }
         self.arriving.insert(*cid, Arriving { peer: peer.clone(), len, step });
@@ -219,7 +226,12 @@ impl<P: Peer> Client<P> {
         Some(arriving)
     }
 
+    fn was_asked(&self, peer: &P) -> bool {
+        self.wants.values().any(|want| want.stage == Stage::Open && want.said.contains_key(peer))
+    }
+
     fn deliver(&mut self, cid: &Cid, len: usize, links: &Links) {
+        self.cancel_refused(cid);
         let Some(want) = self.wants.remove(cid) else { return };
         self.stop_search_unless_needed(cid);
         for (id, place) in want.sessions {

@@ -28,10 +28,10 @@ impl<P: Peer> Client<P> {
         for peer in &peers {
             let session = &self.sessions[&id];
             let native = self.partners[peer].protocol.native;
-            match (session.crowd && native, session.members[peer].partial) {
-                (true, true) => self.ask_neighbour(id, peer, now),
-                (true, false) => self.give_credit(id, peer, now),
-                (false, _) => self.ask_by_name(id, peer, now),
+            match session.members[peer].partial {
+                true if native => self.ask_neighbour(id, peer, now),
+                false if native && session.may_be_crowded(now) => self.give_credit(id, peer, now),
+                _ => self.ask_by_name(id, peer, now),
             }
         }
         if self.sessions[&id].unasked.is_empty() {
@@ -180,7 +180,7 @@ impl<P: Peer> Client<P> {
 }
 
 /// Most names in a request, so that answers begin while more is being asked for.
-pub(super) const NAMES_PER_REQUEST: usize = 64;
+pub(in crate::exchange::client) const NAMES_PER_REQUEST: usize = 64;
 /// A peer that still owes something is asked again when there is room for so many names (or a quarter of its window).
 const LEAST_NAMES: usize = 32;
 /// Most wants looked at to find some that a peer has not refused.

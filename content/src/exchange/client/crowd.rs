@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cid::Cid;
 
 use super::Client;
+use super::ask::NAMES_PER_REQUEST;
 use super::session::{CreditRequest, Session};
 use super::want::Stage;
 use crate::block::RAW;
@@ -129,7 +130,8 @@ impl<P: Peer> Client<P> {
         }
     }
 
-    /// One block by name, of those that the neighbour is known to have and nobody was asked for.
+    /// One block by name (or a turn's worth of small ones), of those that the neighbour is known to have and nobody was
+    /// asked for.
     pub(super) fn ask_neighbour(&mut self, id: SessionId, peer: &P, now: Instant) {
         if !self.partners[peer].owed().is_empty() {
             return;
@@ -138,13 +140,16 @@ impl<P: Peer> Client<P> {
         let has = &session.members[peer].has;
         let unasked = session.unasked.values().filter(|cid| has.contains(*cid) && self.may_ask(id, peer, cid, now));
         let unasked: Vec<Cid> = unasked.take(MOST_CHOSEN_FROM).copied().collect();
-        let chosen = match (session.order, unasked.first()) {
-            (Order::Priority, Some(first)) => Some(*first),
-            (Order::Any, Some(_)) => self.random.draw(&unasked, 1).pop(),
-            (_, None) => self.queued_elsewhere(id, peer, now),
+        let block = unasked.first().map_or(SMALL_CREDIT, |first| session.expected(first));
+        let count = (SMALL_CREDIT / block).clamp(1, NAMES_PER_REQUEST);
+        let chosen = match session.order {
+            Order::Priority => unasked.into_iter().take(count).collect(),
+            Order::Any => self.random.draw(&unasked, count),
         };
-        if let Some(cid) = chosen {
-            self.request(id, peer, &[cid], now);
+        let chosen =
+            if chosen.is_empty() { self.queued_elsewhere(id, peer, now).into_iter().collect() } else { chosen };
+        if !chosen.is_empty() {
+            self.request(id, peer, &chosen, now);
         }
     }
 
@@ -182,8 +187,8 @@ impl<P: Peer> Client<P> {
         }
         let partner = &self.partners[peer];
         let block = session.expected(first);
-        let allowed = (partner.window(block) / block).max(LEAST_CREDIT) as u32;
-        let allowed = if partner.round_trip() > NEAR { allowed } else { LEAST_CREDIT as u32 };
+        let least = LEAST_CREDIT.max(SMALL_CREDIT / block);
+        let allowed = if partner.round_trip() > NEAR { least.max(partner.window(block) / block) } else { least } as u32;
         let used = partner.owed().len() as u32 + open;
         if used >= allowed || self.room(peer, block) < block {
             return;
@@ -250,15 +255,19 @@ impl<P: Peer> Client<P> {
         self.dirty = true;
     }
 
-    pub(super) fn credit_refused(&mut self, peer: &P, request: RequestId, cid: &Cid) {
-        for session in self.sessions.values_mut() {
-            let Some(member) = session.members.get_mut(peer) else { continue };
-            if let Some(credit) = member.credits.get_mut(&request)
-                && credit.cids.remove(cid)
-            {
-                member.drop_used_credits();
-                self.dirty = true;
-            }
+    /// The peer lacks a block of its list. False: it stood on none.
+    pub(super) fn credit_refused(&mut self, peer: &P, request: RequestId, cid: &Cid) -> bool {
+        let mut members = self.sessions.values_mut().filter_map(|session| session.members.get_mut(peer));
+        let Some(member) = members.find(|member| member.credits.contains_key(&request)) else { return false };
+        let listed = member.credits.get_mut(&request).is_some_and(|credit| credit.cids.remove(cid));
+        member.drop_used_credits();
+        listed
+    }
+
+    /// Nothing more comes of a request.
+    pub(super) fn close_credit(&mut self, peer: &P, request: RequestId) {
+        for member in self.sessions.values_mut().filter_map(|session| session.members.get_mut(peer)) {
+            member.credits.remove(&request);
         }
     }
 
@@ -317,6 +326,8 @@ impl super::session::Member {
 
 /// Credits at a whole source; 1 to 4 make no difference (facts), more do where the link is long.
 const LEAST_CREDIT: usize = 2;
+/// Small blocks are counted together up to this.
+const SMALL_CREDIT: usize = 256 * 1024;
 /// Blocks with children asked of a whole source at a time.
 const MOST_NODES: usize = 64;
 /// Names in a list to choose from: enough to spread, and small against a block.

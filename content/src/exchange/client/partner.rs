@@ -172,7 +172,8 @@ impl Partner {
     pub(super) fn window(&self, block: usize) -> usize {
         let rate = self.rate.get().unwrap_or(0.0);
         let round_trip = self.round_trip().as_secs_f64();
-        let blocks = (rate * (round_trip + AHEAD.as_secs_f64()) / block as f64).ceil() as usize + 1;
+        let trips = if self.rate.is_rising() { 2.0 } else { 1.0 };
+        let blocks = (rate * (round_trip * trips + AHEAD.as_secs_f64()) / block as f64).ceil() as usize + 1;
         let large = blocks.clamp(LEAST_BLOCKS, MOST_BLOCKS) * block;
         if block >= SMALL {
             return large;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
     value: Option<f64>,
+    steady: bool,
     bytes: usize,
     busy: Duration,
     since: Option<Instant>,
@@ -33,12 +34,18 @@ impl Rate {
             return;
         }
         let seen = self.bytes as f64 / span.as_secs_f64();
+        self.steady = self.value.is_some_and(|old| seen < old * RISING);
         self.value = Some(self.value.map_or(seen, |old| seen.max(old * KEPT + seen * (1.0 - KEPT))));
         self.bytes = 0;
         self.busy = Duration::ZERO;
         if self.since.is_some() {
             self.since = Some(now);
         }
+    }
+
+    /// Whether the last span was still a good deal faster than those before: what the link can do is not known yet.
+    pub(super) fn is_rising(&self) -> bool {
+        !self.steady
     }
 
     /// Bytes a second; `None` before the first span is over.
@@ -49,6 +56,8 @@ impl Rate {
 
 /// The shortest span over which bytes are counted (or the round trip, where that is longer).
 const SPAN: Duration = Duration::from_millis(100);
+/// A span that is faster by so much means that the peer can do more than it was asked for.
+const RISING: f64 = 1.2;
 /// How much of the old rate stays when a span was slower.
 const KEPT: f64 = 0.7;
 

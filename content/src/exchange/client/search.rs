@@ -58,10 +58,11 @@ impl<P: Peer> Client<P> {
         self.wake(now);
     }
 
-    pub(in crate::exchange) fn handle_have(&mut self, peer: &P, cids: Vec<Cid>, now: Instant) {
+    pub(in crate::exchange) fn handle_have(&mut self, peer: &P, cids: Vec<Cid>) {
         if !self.partners.contains_key(peer) {
             return;
         }
+        self.dirty = true;
         for cid in cids.into_iter().take(MAX_CIDS) {
             let Some(want) = self.wants.get_mut(&cid) else {
                 self.note_unwanted(peer, cid);
@@ -75,7 +76,6 @@ impl<P: Peer> Client<P> {
                 }
             }
         }
-        self.wake(now);
     }
 
     /// A peer has connected: it joins the downloads that were to ask it; the others ask it for what they miss.
@@ -102,7 +102,8 @@ impl<P: Peer> Client<P> {
             self.end_rests(id, now);
             let hungry = self.hungry(id, now);
             self.dial(id, !hungry.is_empty(), now);
-            self.search_root(id, !hungry.is_empty(), now);
+            let new = hungry.iter().any(|cid| self.wants[cid].seek == Seek::Idle);
+            self.search_root(id, new, now);
             for cid in hungry {
                 self.seek_one(id, &cid, now);
             }
@@ -150,7 +151,10 @@ impl<P: Peer> Client<P> {
     fn search_root(&mut self, id: SessionId, hungry: bool, now: Instant) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let due = match session.root_search {
-            RootSearch::Due(at) => now >= at && !session.wants.is_empty() || hungry,
+            RootSearch::Due(at) => {
+                let dialling = session.dialling() > 0 || !session.queue.is_empty();
+                (now >= at && !session.wants.is_empty()) || (hungry && !dialling)
+            }
             RootSearch::Resting(until) => hungry && now >= until,
             RootSearch::Running => false,
         };
@@ -220,7 +224,7 @@ impl<P: Peer> Client<P> {
     }
 
     /// Unasked wants that no connected member will be asked for, those at rest left out; at most `MOST_SOUGHT`.
-    fn hungry(&self, id: SessionId, now: Instant) -> Vec<Cid> {
+    pub(super) fn hungry(&self, id: SessionId, now: Instant) -> Vec<Cid> {
         let session = &self.sessions[&id];
         let sure = |(peer, member): (&P, &Member)| {
             let trusted = self.partners.get(peer).is_some_and(|partner| partner.doubted.is_none());
@@ -234,7 +238,7 @@ impl<P: Peer> Client<P> {
         session.unasked.values().filter(awake).filter(alone).take(MOST_SOUGHT).copied().collect()
     }
 
-    fn may_ask_later(&self, id: SessionId, peer: &P, cid: &Cid, now: Instant) -> bool {
+    pub(super) fn may_ask_later(&self, id: SessionId, peer: &P, cid: &Cid, now: Instant) -> bool {
         self.partners.get(peer).is_some_and(|partner| partner.doubted.is_none()) && self.may_ask(id, peer, cid, now)
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Session<P> {
     pub(super) bytes: u64,
     /// The usual time from asking to whole.
     pub(super) usual: Option<Duration>,
+    /// When the first block came.
+    first_block: Option<Instant>,
     leaf_size: Option<usize>,
     node_size: Option<usize>,
     banned: BTreeSet<P>,
@@ -111,6 +113,7 @@ impl<P: Ord> Session<P> {
             blocks: 0,
             bytes: 0,
             usual: None,
+            first_block: None,
             leaf_size: None,
             node_size: None,
             banned: BTreeSet::new(),
@@ -142,12 +145,21 @@ impl<P: Ord> Session<P> {
     }
 
     /// A block came whole, so long after it was asked for.
-    pub(super) fn learn(&mut self, cid: &Cid, len: usize, took: Option<Duration>) {
+    pub(super) fn learn(&mut self, cid: &Cid, len: usize, took: Option<Duration>, now: Instant) {
+        self.first_block.get_or_insert(now);
         let mean = if cid.codec() == RAW { &mut self.leaf_size } else { &mut self.node_size };
         *mean = Some(mean.map_or(len, |mean| (mean * 7 + len) / 8).max(1));
         if let Some(took) = took {
             self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
         }
+    }
+
+    /// Whether sources should choose what they send: others ask for the same, or nobody could have told us yet. In a
+    /// crowd that asks for the same first blocks by name the source sends them to each.
+    pub(super) fn may_be_crowded(&self, now: Instant) -> bool {
+        let early = self.first_block.is_none_or(|first| now.duration_since(first) < NEWS_OF_A_CROWD);
+        let large = self.leaf_size.is_none_or(|size| size >= SMALL);
+        self.crowd || (early && large && self.order == Order::Any)
     }
 
     /// How long to wait for a block before one more peer is asked for it.
@@ -209,6 +221,10 @@ impl Member {
 /// Before a leaf was seen: between the usual sizes, so that a first request names two.
 const LEAF_GUESS: usize = 256 * 1024;
 const NODE_GUESS: usize = 16 * 1024;
+/// Who is in a crowd hears of it by then.
+const NEWS_OF_A_CROWD: Duration = Duration::from_millis(150);
+/// Smaller leaves are asked for by name until a crowd is known: they cost a source little.
+const SMALL: usize = 64 * 1024;
 const LEAST_PATIENCE: Duration = Duration::from_millis(300);
 /// Most blocks of one download that news are made of: 64 GiB in the largest leaves, some 6 MB of memory.
 const MAX_HELD: usize = 65_536;

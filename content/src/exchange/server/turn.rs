@@ -115,20 +115,19 @@ impl Receiver {
 pub(super) struct Uplink {
     best: Option<f64>,
     bytes: usize,
+    busy: Duration,
     since: Option<Instant>,
 }
 
 impl Uplink {
     fn resume(&mut self, now: Instant) {
-        if self.since.is_none() {
-            self.since = Some(now);
-            self.bytes = 0;
-        }
+        self.since.get_or_insert(now);
     }
 
     fn pause(&mut self, now: Instant) {
-        self.close_span(now);
-        self.since = None;
+        if let Some(since) = self.since.take() {
+            self.busy += now.duration_since(since);
+        }
     }
 
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
@@ -137,15 +136,15 @@ impl Uplink {
     }
 
     fn close_span(&mut self, now: Instant) {
-        let Some(since) = self.since else { return };
-        let span = now.duration_since(since);
+        let span = self.busy + self.since.map_or(Duration::ZERO, |since| now.duration_since(since));
         if span < SPAN {
             return;
         }
         let seen = self.bytes as f64 / span.as_secs_f64();
         self.best = Some(self.best.map_or(seen, |best| seen.max(best * KEPT)));
         self.bytes = 0;
-        self.since = Some(now);
+        self.busy = Duration::ZERO;
+        self.since = self.since.map(|_| now);
     }
 
     /// Longer than so many seconds a byte is slow, with so many sharing the uplink.
