@@ -1,0 +1,243 @@
+//! The provider records that this node keeps, its own and those of others.
+//!
+//! Kademlia wants them at hand, synchronously; they lie in memory, ordered by their distance from this node, so that what a
+//! full table gives up first is what others are nearer to. A log on disk, written by a thread of its own, brings them back
+//! after a restart. Values (IPNS and the like) are not kept.
+
+mod log;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use libp2p::kad::store::{Error, RecordStore, Result};
+use libp2p::kad::{KBucketKey, ProviderRecord, Record, RecordKey};
+use libp2p::{Multiaddr, PeerId};
+
+use self::log::{Entry, Log};
+
+/// Provider records with limits, kept across restarts.
+pub(in crate::network) struct Records {
+    here: PeerId,
+    keys: BTreeMap<Distance, Key>,
+    providers: HashMap<PeerId, Provider>,
+    records: usize,
+    log: Option<Log>,
+}
+
+/// What separates a key from this node, the most significant byte first.
+type Distance = [u8; 32];
+
+struct Key {
+    bytes: Box<[u8]>,
+    /// In the order in which they were last announced, with the end of their validity in seconds since 1970.
+    providers: Vec<(PeerId, u64)>,
+}
+
+#[derive(Default)]
+struct Provider {
+    addresses: Vec<Multiaddr>,
+    records: usize,
+}
+
+impl Records {
+    /// Reads what the file holds and is still valid, and writes there what comes. Without a file nothing outlives the process.
+    pub(in crate::network) fn open(here: PeerId, file: Option<&Path>) -> io::Result<Self> {
+        let mut records =
+            Self { here, keys: BTreeMap::new(), providers: HashMap::new(), records: 0, log: None };
+        let Some(file) = file else { return Ok(records) };
+        let (log, entries) = Log::open(file, seconds(SystemTime::now()))?;
+        for entry in entries {
+            let Entry { key, provider, expires, addresses } = entry;
+            let _ = records.insert(&key, provider, expires, addresses); // beyond the limits: they were lowered
+        }
+        records.log = Some(log);
+        Ok(records)
+    }
+
+    /// How many records there are.
+    pub(in crate::network) fn len(&self) -> usize {
+        self.records
+    }
+
+    /// Where a provider was last said to be.
+    pub(in crate::network) fn addresses(&self, provider: &PeerId) -> &[Multiaddr] {
+        self.providers.get(provider).map_or(&[], |provider| &provider.addresses)
+    }
+
+    /// Forgets what is no longer valid. Takes as long as there are records; called every few minutes.
+    pub(in crate::network) fn expire(&mut self, now: SystemTime) {
+        let now = seconds(now);
+        let mut gone = vec![];
+        self.keys.retain(|_, key| {
+            key.providers.retain(|(provider, expires)| {
+                let valid = *expires > now;
+                if !valid {
+                    gone.push(*provider);
+                }
+                valid
+            });
+            !key.providers.is_empty()
+        });
+        for provider in gone {
+            self.forget(&provider);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        key: &[u8],
+        provider: PeerId,
+        expires: u64,
+        mut addresses: Vec<Multiaddr>,
+    ) -> Result<()> {
+        if key.len() > MAX_KEY {
+            return Err(Error::ValueTooLarge);
+        }
+        addresses.truncate(MAX_ADDRESSES);
+        let distance = self.distance(key);
+        let held = self.keys.get(&distance).and_then(|key| key.providers.iter().position(|(peer, _)| *peer == provider));
+        if held.is_none() {
+            self.make_room(&distance, &provider)?;
+            self.records += 1;
+            self.providers.entry(provider).or_default().records += 1;
+        }
+        let known = self.providers.get_mut(&provider).expect("counted above or before");
+        if !addresses.is_empty() {
+            known.addresses = addresses;
+        }
+        let key = self.keys.entry(distance).or_insert_with(|| Key { bytes: key.into(), providers: vec![] });
+        if let Some(held) = held {
+            key.providers.remove(held);
+        }
+        key.providers.push((provider, expires));
+        if key.providers.len() > MAX_PER_KEY {
+            let (oldest, _) = key.providers.remove(0);
+            self.forget(&oldest);
+        }
+        Ok(())
+    }
+
+    /// Refuses a provider that has too many records already; gives up the farthest key when there are too many in all.
+    fn make_room(&mut self, distance: &Distance, provider: &PeerId) -> Result<()> {
+        let limit = if *provider == self.here { MAX_RECORDS } else { MAX_PER_PROVIDER };
+        if self.providers.get(provider).is_some_and(|known| known.records >= limit) {
+            return Err(Error::MaxProvidedKeys);
+        }
+        if self.records < MAX_RECORDS {
+            return Ok(());
+        }
+        match self.keys.last_key_value() {
+            Some((farthest, _)) if farthest > distance => {
+                let (_, key) = self.keys.pop_last().expect("just looked at");
+                key.providers.iter().for_each(|(provider, _)| self.forget(provider));
+                Ok(())
+            }
+            _ => Err(Error::MaxProvidedKeys),
+        }
+    }
+
+    fn forget(&mut self, provider: &PeerId) {
+        self.records -= 1;
+        let known = self.providers.get_mut(provider).expect("it had a record until now");
+        known.records -= 1;
+        if known.records == 0 {
+            self.providers.remove(provider);
+        }
+    }
+
+    fn distance(&self, key: &[u8]) -> Distance {
+        KBucketKey::new(key.to_vec()).distance(&KBucketKey::from(self.here)).0.to_big_endian()
+    }
+}
+
+/// A multihash of 64 bytes and its head, as go-libp2p has it; a longer key is refused.
+const MAX_KEY: usize = 80;
+/// Providers of one key; one more takes the place of the one that announced itself the longest ago.
+const MAX_PER_KEY: usize = 256;
+/// Records of one provider; one more is refused. The whole network shares what a provider announces: who has this many here
+/// has a thousand times as many in all, or lies.
+const MAX_PER_PROVIDER: usize = 65_536;
+/// Records in all, some 40 MB of them; one more takes the place of what is farthest from this node, or is refused as that.
+const MAX_RECORDS: usize = 262_144;
+/// Addresses kept of a provider; the rest is left out.
+const MAX_ADDRESSES: usize = 16;
+/// The public network's rule.
+pub(in crate::network) const VALIDITY: Duration = Duration::from_secs(48 * 3600);
+
+impl RecordStore for Records {
+    type RecordsIter<'a> = std::iter::Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = std::iter::Empty<Cow<'a, ProviderRecord>>;
+
+    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
+        None
+    }
+
+    fn put(&mut self, _: Record) -> Result<()> {
+        Err(Error::MaxRecords)
+    }
+
+    fn remove(&mut self, _: &RecordKey) {}
+
+    fn records(&self) -> Self::RecordsIter<'_> {
+        std::iter::empty()
+    }
+
+    /// A record is valid for 48 hours from now, whatever it says.
+    fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
+        let expires = seconds(SystemTime::now() + VALIDITY);
+        self.insert(record.key.as_ref(), record.provider, expires, record.addresses)?;
+        if let Some(log) = &self.log {
+            let (key, addresses) = (record.key.to_vec(), self.addresses(&record.provider).to_vec());
+            log.append(Entry { key, provider: record.provider, expires, addresses });
+        }
+        Ok(())
+    }
+
+    /// The most recent first, but for a random choice where there are more than an answer holds: a crowd is spread.
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        let Some(held) = self.keys.get(&self.distance(key.as_ref())) else { return vec![] };
+        let now = seconds(SystemTime::now());
+        let mut valid: Vec<_> = held.providers.iter().rev().filter(|(_, expires)| *expires > now).collect();
+        if valid.len() > IN_AN_ANSWER {
+            for place in 0..IN_AN_ANSWER {
+                valid.swap(place, rand::random_range(place..valid.len()));
+            }
+            valid.truncate(IN_AN_ANSWER);
+        }
+        let record = |(provider, expires): &(PeerId, u64)| ProviderRecord {
+            key: key.clone(),
+            provider: *provider,
+            expires: Some(Instant::now() + Duration::from_secs(expires - now)),
+            addresses: self.addresses(provider).to_vec(),
+        };
+        valid.into_iter().map(record).collect()
+    }
+
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        std::iter::empty()
+    }
+
+    fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
+        let distance = self.distance(key.as_ref());
+        let Some(held) = self.keys.get_mut(&distance) else { return };
+        let Some(place) = held.providers.iter().position(|(peer, _)| peer == provider) else { return };
+        held.providers.remove(place);
+        if held.providers.is_empty() {
+            self.keys.remove(&distance);
+        }
+        self.forget(provider);
+    }
+}
+
+/// What the DHT answers with at most.
+const IN_AN_ANSWER: usize = libp2p::kad::K_VALUE.get();
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The streams of one connection.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
+use libp2p::swarm::handler::{
+    ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+};
+use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
+use libp2p::{Stream, StreamProtocol};
+
+use super::{OpenStreamError, Protocols, Slot, StreamRequest};
+
+/// Opens and accepts the streams of one connection.
+pub(in crate::network) struct Handler {
+    accept: Protocols,
+    slots: Slot,
+    events: VecDeque<ConnectionHandlerEvent<Protocols, StreamRequest, FromHandler>>,
+}
+
+/// Asks for an outbound stream.
+#[derive(Debug)]
+pub(in crate::network) struct Open {
+    pub(super) request: StreamRequest,
+    pub(super) protocols: Protocols,
+}
+
+/// What became of a stream.
+#[derive(Debug)]
+pub(in crate::network) enum FromHandler {
+    Inbound { stream: Stream, slot: Slot },
+    Outbound { request: StreamRequest, result: Result<(Stream, StreamProtocol), OpenStreamError> },
+}
+
+impl Handler {
+    pub(super) fn new(accept: Protocols) -> Self {
+        Self { accept, slots: Arc::new(()), events: VecDeque::new() }
+    }
+
+    /// The surplus is reset by being dropped.
+    fn on_inbound(&mut self, mut stream: Stream) {
+        if Arc::strong_count(&self.slots) > MAX_INBOUND {
+            tracing::debug!("reset a stream: the peer has {MAX_INBOUND} open");
+            return;
+        }
+        stream.ignore_for_keep_alive();
+        self.tell(FromHandler::Inbound { stream, slot: self.slots.clone() });
+    }
+
+    fn tell(&mut self, event: FromHandler) {
+        self.events.push_back(ConnectionHandlerEvent::NotifyBehaviour(event));
+    }
+}
+
+/// Inbound streams that live at a time on a connection; one is needed, and one more while the one before is being closed.
+/// What comes beyond is reset.
+pub(in crate::network) const MAX_INBOUND: usize = 2;
+/// To negotiate the protocol of a stream.
+const NEGOTIATION: Duration = Duration::from_secs(10);
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Open;
+    type ToBehaviour = FromHandler;
+    type InboundProtocol = Protocols;
+    type OutboundProtocol = Protocols;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = StreamRequest;
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Protocols> {
+        SubstreamProtocol::new(self.accept.clone(), ()).with_timeout(NEGOTIATION)
+    }
+
+    fn on_behaviour_event(&mut self, Open { request, protocols }: Open) {
+        let protocol = SubstreamProtocol::new(protocols, request).with_timeout(NEGOTIATION);
+        self.events.push_back(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
+    }
+
+    fn on_connection_event(&mut self, event: ConnectionEvent<Protocols, Protocols, (), StreamRequest>) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, _), .. }) => {
+                self.on_inbound(stream);
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info: request }) => {
+                let (mut stream, name) = protocol;
+                stream.ignore_for_keep_alive();
+                self.tell(FromHandler::Outbound { request, result: Ok((stream, name)) });
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: request, error }) => {
+                let error = match error {
+                    StreamUpgradeError::NegotiationFailed => OpenStreamError::Unsupported,
+                    error => OpenStreamError::Failed(error.to_string()),
+                };
+                self.tell(FromHandler::Outbound { request, result: Err(error) });
+            }
+            _ => {}
+        }
+    }
+
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Protocols, StreamRequest, FromHandler>> {
+        self.events.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl UpgradeInfo for Protocols {
+    type Info = StreamProtocol;
+    type InfoIter = std::vec::IntoIter<StreamProtocol>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.0.to_vec().into_iter()
+    }
+}
+
+impl InboundUpgrade<Stream> for Protocols {
+    type Output = (Stream, StreamProtocol);
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Output, Infallible>>;
+
+    fn upgrade_inbound(self, stream: Stream, name: StreamProtocol) -> Self::Future {
+        ready(Ok((stream, name)))
+    }
+}
+
+impl OutboundUpgrade<Stream> for Protocols {
+    type Output = (Stream, StreamProtocol);
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Output, Infallible>>;
+
+    fn upgrade_outbound(self, stream: Stream, name: StreamProtocol) -> Self::Future {
+        ready(Ok((stream, name)))
+    }
+}
