@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The network as the rest of the node sees it: a handle. (Its interface; the driver behind it lands with the network.)
 
 use std::collections::BTreeMap;
@@ -153,3 +154,313 @@ pub struct PingError;
 #[derive(Debug, thiserror::Error)]
 #[error("no swarm key")]
 pub struct SwarmKeyError;
+=======
+//! The network: one task owns the swarm, everybody else holds a [`Network`] and sends it commands.
+//!
+//! What to ask of whom is decided by `content::exchange`; here are the sockets, the streams, the DHT and the clock. Besides
+//! the driver, tasks are spawned for the streams of partners and for announcing, and end with it.
+
+mod address;
+mod behaviour;
+mod blocks;
+mod bootstrap;
+mod command;
+mod config;
+mod connections;
+mod discovery;
+mod driver;
+mod ping;
+mod session;
+mod start;
+mod streams;
+mod swarm_key;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cid::Cid;
+use cidra_content::exchange::{Counters, Order};
+use futures::Stream;
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use self::command::Command;
+pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider};
+pub use self::config::{Config, Routing};
+use self::discovery::Finder;
+pub use self::session::{MAX_PENDING, Session, SessionEvent};
+pub use self::start::StartError;
+pub use self::streams::OpenStreamError;
+pub use self::swarm_key::{SwarmKey, SwarmKeyError};
+pub use self::transport::SecurityError;
+
+/// A handle on the network, which ends with the last handle, session included, or by [`Network::shutdown`].
+///
+/// Dropping a future of one of its methods gives up what was asked; a connection that was made stays.
+#[derive(Clone, Debug)]
+pub struct Network {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    peer_id: PeerId,
+    /// Something is to be announced, or somebody is there to be told.
+    announce: Notify,
+}
+
+impl Network {
+    /// Who this node is.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// Where it listens: real ports, and each address of the machine's interfaces.
+    pub async fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.ask(|reply| Command::ListenAddresses { reply }).await.unwrap_or_default()
+    }
+
+    /// Where it tells others that it is.
+    pub async fn announced_addresses(&self) -> Vec<Multiaddr> {
+        self.ask(|reply| Command::AnnouncedAddresses { reply }).await.unwrap_or_default()
+    }
+
+    /// What it speaks.
+    pub async fn protocols(&self) -> Vec<String> {
+        self.ask(|reply| Command::Protocols { reply }).await.unwrap_or_default()
+    }
+
+    /// Connects to whoever answers at the address, or to the peer that it names.
+    pub async fn connect(&self, address: Multiaddr) -> Result<PeerId, ConnectError> {
+        let peer = address::peer_of(&address);
+        if let (Some(peer), true) = (peer, address.iter().count() == 1) {
+            return self.reach(peer).await.map(|()| peer);
+        }
+        self.dial(peer, vec![address]).await
+    }
+
+    /// Connects to a peer, wherever it is: by addresses that are known, else by those that the DHT knows.
+    pub async fn reach(&self, peer: PeerId) -> Result<(), ConnectError> {
+        let Err(error) = self.dial(Some(peer), vec![]).await else { return Ok(()) };
+        if matches!(error, ConnectError::Itself | ConnectError::Ended) {
+            return Err(error);
+        }
+        let addresses = self.find_peer(peer).await;
+        if addresses.is_empty() {
+            return Err(error);
+        }
+        self.dial(Some(peer), addresses).await.map(|_| ())
+    }
+
+    /// Closes all connections with a peer; false when there was none.
+    pub async fn disconnect(&self, peer: PeerId) -> bool {
+        self.ask(|reply| Command::Disconnect { peer, reply }).await.unwrap_or(false)
+    }
+
+    /// The peers that are connected, each connection for itself.
+    pub async fn peers(&self) -> Vec<PeerInfo> {
+        self.ask(|reply| Command::Peers { reply }).await.unwrap_or_default()
+    }
+
+    /// The addresses of all peers that are known.
+    pub async fn known_addresses(&self) -> BTreeMap<PeerId, Vec<Multiaddr>> {
+        self.ask(|reply| Command::KnownAddresses { reply }).await.unwrap_or_default()
+    }
+
+    /// Asks a peer for a sign of life; gives the time it took.
+    pub async fn ping(&self, peer: PeerId) -> Result<Duration, PingError> {
+        self.reach(peer).await?;
+        let protocol = StreamProtocol::new(ping::PROTOCOL);
+        let stream = self.ask(|reply| Command::OpenStream { peer, protocol, reply }).await;
+        ping::ping(stream.ok_or(ConnectError::Ended)??).await
+    }
+
+    /// Connects to a peer and waits for it to say who it is.
+    pub async fn identify(&self, peer: PeerId) -> Result<PeerIdentity, ConnectError> {
+        self.reach(peer).await?;
+        let identity = self.ask(|reply| Command::Identify { peer, reply });
+        match tokio::time::timeout(IDENTIFY, identity).await {
+            Ok(Some(identity)) => Ok(identity),
+            _ => Err(ConnectError::Failed { why: format!("{peer} does not say who it is") }),
+        }
+    }
+
+    /// Looks for peers that have a block, at most `most` of them; the stream ends with the search. Dropping it ends it too.
+    pub fn find_providers(&self, cid: Cid, most: usize) -> impl Stream<Item = Provider> + Send + 'static {
+        let network = self.clone();
+        let most = most.clamp(1, MAX_PROVIDERS);
+        let (sink, found) = mpsc::channel(most);
+        let mut begin = Some(async move {
+            let finder = Finder::Caller { sink, most };
+            let _ = network.commands.send(Command::FindProviders { cid, finder }).await; // the network ended: nobody found
+        });
+        futures::stream::unfold((found, begin.take(), most), |(mut found, begin, left)| async move {
+            if let Some(begin) = begin {
+                begin.await;
+            }
+            let provider = if left == 0 { None } else { found.recv().await };
+            provider.map(|provider| (provider, (found, None, left - 1)))
+        })
+    }
+
+    /// Where a peer is, as far as the DHT knows; empty when it does not.
+    pub async fn find_peer(&self, peer: PeerId) -> Vec<Multiaddr> {
+        self.ask(|reply| Command::FindPeer { peer, reply }).await.unwrap_or_default()
+    }
+
+    /// Tells the peers that keep the records of this block that it is here; gives how many were told.
+    pub async fn provide(&self, cid: Cid) -> Result<usize, ProvideError> {
+        self.ask(|reply| Command::Provide { cid, reply }).await.unwrap_or(Err(ProvideError::Ended))
+    }
+
+    /// Announces what the store has queued, within a second if anybody is connected.
+    pub fn announce_soon(&self) {
+        self.shared.announce.notify_one();
+    }
+
+    /// Begins a download. `root` is what is searched for first; `holders` are addresses of peers that are said to have it.
+    pub async fn open(&self, root: Cid, order: Order, holders: Vec<Multiaddr>) -> Session {
+        let opened = self.ask(|reply| Command::OpenSession { root, order, holders, reply }).await;
+        opened.unwrap_or_else(|| Session {
+            id: cidra_content::exchange::SessionId(0),
+            commands: self.commands.clone(),
+            events: mpsc::channel(1).1,
+        })
+    }
+
+    /// Changes whom this node meets first.
+    pub async fn set_bootstrap(&self, addresses: Vec<Multiaddr>) {
+        let _ = self.commands.send(Command::SetBootstrap { addresses }).await; // the network ended
+    }
+
+    /// What was done since the start.
+    pub async fn stats(&self) -> Stats {
+        self.ask(|reply| Command::Stats { reply }).await.unwrap_or_default()
+    }
+
+    /// Closes all connections, keeps what is worth keeping on disk, and ends the network for all handles.
+    pub async fn shutdown(&self) {
+        self.ask(|reply| Command::Shutdown { reply }).await;
+    }
+
+    async fn dial(&self, peer: Option<PeerId>, addresses: Vec<Multiaddr>) -> Result<PeerId, ConnectError> {
+        self.ask(|reply| Command::Dial { peer, addresses, reply }).await.unwrap_or(Err(ConnectError::Ended))
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    fn downgrade(&self) -> WeakNetwork {
+        WeakNetwork { commands: self.commands.downgrade(), shared: self.shared.clone() }
+    }
+}
+
+/// For a peer to say who it is after it is connected.
+const IDENTIFY: Duration = Duration::from_secs(10);
+/// Providers of one search.
+const MAX_PROVIDERS: usize = 1000;
+
+/// A handle that keeps no network alive.
+#[derive(Clone, Debug)]
+struct WeakNetwork {
+    commands: mpsc::WeakSender<Command>,
+    shared: Arc<Shared>,
+}
+
+impl WeakNetwork {
+    fn upgrade(&self) -> Option<Network> {
+        Some(Network { commands: self.commands.upgrade()?, shared: self.shared.clone() })
+    }
+}
+
+/// What was done since the network started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The exchange of blocks.
+    pub exchange: Counters,
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Connections that were tried from here.
+    pub dials: u64,
+    /// Those of them that were made.
+    pub dials_made: u64,
+    /// Connections that were made from there.
+    pub accepted: u64,
+    /// Provider records held, our own among them.
+    pub provider_records: usize,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The network has ended.
+    #[error("the network has ended")]
+    Ended,
+    /// All addresses were tried; each with what came of it.
+    #[error("{why}")]
+    Failed {
+        /// In words for people.
+        why: String,
+    },
+    /// It is this node.
+    #[error("that is this node itself")]
+    Itself,
+    /// Nothing says where it is.
+    #[error("no address of {peer} is known")]
+    NoAddress {
+        /// Whom.
+        peer: PeerId,
+    },
+    /// No transport of this node leads there.
+    #[error("cannot dial {address}: {why}")]
+    Unsupported {
+        /// Where.
+        address: Multiaddr,
+        /// In words for people.
+        why: &'static str,
+    },
+}
+
+/// Why a ping did not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum PingError {
+    /// The stream broke.
+    #[error("the stream broke")]
+    Broken(#[from] std::io::Error),
+    /// The peer cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The peer takes no stream for it.
+    #[error("it answers no ping")]
+    Refused(#[from] OpenStreamError),
+    /// Not in time.
+    #[error("no answer within {} s", ping::PATIENCE.as_secs())]
+    Timeout,
+    /// With other bytes than were sent.
+    #[error("the answer is not what was sent")]
+    Wrong,
+}
+
+/// Why nobody was told.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvideError {
+    /// The DHT has no peers.
+    #[error("nobody to tell: no peer of the DHT is known")]
+    Alone,
+    /// The network has ended.
+    #[error("the network has ended")]
+    Ended,
+    /// This node takes no part in the DHT.
+    #[error("this node takes no part in the DHT (--routing none)")]
+    NoRouting,
+    /// Our own record is not kept.
+    #[error("the table of records is full")]
+    Refused(#[source] libp2p::kad::store::Error),
+}
+>>>>>>> 17cde3c (network: driver, discovery, exchange of blocks, handles)

@@ -36,12 +36,7 @@ pub(super) enum Event {
     /// A peer opened one.
     Inbound { peer: PeerId, connection: ConnectionId, stream: Stream, slot: Slot },
     /// One that was asked for is open, or cannot be.
-    Outbound {
-        peer: PeerId,
-        connection: ConnectionId,
-        request: StreamRequest,
-        result: Result<(Stream, StreamProtocol), OpenStreamError>,
-    },
+    Outbound { peer: PeerId, request: StreamRequest, result: Result<(Stream, StreamProtocol), OpenStreamError> },
 }
 
 /// Held as long as an inbound stream lives; counts against the limit of its connection.
@@ -111,21 +106,16 @@ impl NetworkBehaviour for Behaviour {
         let lost: Vec<_> = self.pending.extract_if(|_, at| at.1 == connection).map(|(request, _)| request).collect();
         for request in lost {
             let result = Err(OpenStreamError::Closed);
-            self.events.push_back(ToSwarm::GenerateEvent(Event::Outbound { peer, connection, request, result }));
+            self.events.push_back(ToSwarm::GenerateEvent(Event::Outbound { peer, request, result }));
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         let event = match event {
             FromHandler::Inbound { stream, slot } => Event::Inbound { peer, connection, stream, slot },
             FromHandler::Outbound { request, result } => {
                 self.pending.remove(&request);
-                Event::Outbound { peer, connection, request, result }
+                Event::Outbound { peer, request, result }
             }
         };
         self.events.push_back(ToSwarm::GenerateEvent(event));

@@ -8,7 +8,6 @@ mod yamux;
 use std::io;
 use std::time::Duration;
 
-use futures::future::Either;
 use futures::{AsyncRead, AsyncWrite, TryFutureExt};
 use libp2p::core::Transport;
 use libp2p::core::muxing::StreamMuxerBox;
@@ -60,12 +59,10 @@ pub(super) fn understands(address: &Multiaddr, private: bool) -> bool {
     }
 }
 
-fn over<T, S>(transport: T, security: Security) -> impl Transport<
-    Output = (PeerId, StreamMuxerBox),
-    Error: Send + Sync,
-    Dial: Send,
-    ListenerUpgrade: Send,
-> + Send + Unpin
+fn over<T, S>(
+    transport: T,
+    security: Security,
+) -> impl Transport<Output = (PeerId, StreamMuxerBox), Error: Send + Sync, Dial: Send, ListenerUpgrade: Send> + Send + Unpin
 where
     T: Transport<Output = S, Error: Send + Sync + 'static, Dial: Send, ListenerUpgrade: Send> + Send + Unpin + 'static,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -21,7 +21,7 @@ use self::log::{Entry, Log};
 /// Provider records with limits, kept across restarts.
 pub(in crate::network) struct Records {
     here: PeerId,
-    keys: BTreeMap<Distance, Key>,
+    keys: BTreeMap<Distance, Providers>,
     providers: HashMap<PeerId, Provider>,
     records: usize,
     log: Option<Log>,
@@ -30,11 +30,8 @@ pub(in crate::network) struct Records {
 /// What separates a key from this node, the most significant byte first.
 type Distance = [u8; 32];
 
-struct Key {
-    bytes: Box<[u8]>,
-    /// In the order in which they were last announced, with the end of their validity in seconds since 1970.
-    providers: Vec<(PeerId, u64)>,
-}
+/// In the order in which they were last announced, with the end of their validity in seconds since 1970.
+type Providers = Vec<(PeerId, u64)>;
 
 #[derive(Default)]
 struct Provider {
@@ -45,8 +42,7 @@ struct Provider {
 impl Records {
     /// Reads what the file holds and is still valid, and writes there what comes. Without a file nothing outlives the process.
     pub(in crate::network) fn open(here: PeerId, file: Option<&Path>) -> io::Result<Self> {
-        let mut records =
-            Self { here, keys: BTreeMap::new(), providers: HashMap::new(), records: 0, log: None };
+        let mut records = Self { here, keys: BTreeMap::new(), providers: HashMap::new(), records: 0, log: None };
         let Some(file) = file else { return Ok(records) };
         let (log, entries) = Log::open(file, seconds(SystemTime::now()))?;
         for entry in entries {
@@ -71,34 +67,28 @@ impl Records {
     pub(in crate::network) fn expire(&mut self, now: SystemTime) {
         let now = seconds(now);
         let mut gone = vec![];
-        self.keys.retain(|_, key| {
-            key.providers.retain(|(provider, expires)| {
+        self.keys.retain(|_, providers| {
+            providers.retain(|(provider, expires)| {
                 let valid = *expires > now;
                 if !valid {
                     gone.push(*provider);
                 }
                 valid
             });
-            !key.providers.is_empty()
+            !providers.is_empty()
         });
         for provider in gone {
             self.forget(&provider);
         }
     }
 
-    fn insert(
-        &mut self,
-        key: &[u8],
-        provider: PeerId,
-        expires: u64,
-        mut addresses: Vec<Multiaddr>,
-    ) -> Result<()> {
+    fn insert(&mut self, key: &[u8], provider: PeerId, expires: u64, mut addresses: Vec<Multiaddr>) -> Result<()> {
         if key.len() > MAX_KEY {
             return Err(Error::ValueTooLarge);
         }
         addresses.truncate(MAX_ADDRESSES);
         let distance = self.distance(key);
-        let held = self.keys.get(&distance).and_then(|key| key.providers.iter().position(|(peer, _)| *peer == provider));
+        let held = self.keys.get(&distance).and_then(|held| held.iter().position(|(peer, _)| *peer == provider));
         if held.is_none() {
             self.make_room(&distance, &provider)?;
             self.records += 1;
@@ -108,13 +98,13 @@ impl Records {
         if !addresses.is_empty() {
             known.addresses = addresses;
         }
-        let key = self.keys.entry(distance).or_insert_with(|| Key { bytes: key.into(), providers: vec![] });
+        let providers = self.keys.entry(distance).or_default();
         if let Some(held) = held {
-            key.providers.remove(held);
+            providers.remove(held);
         }
-        key.providers.push((provider, expires));
-        if key.providers.len() > MAX_PER_KEY {
-            let (oldest, _) = key.providers.remove(0);
+        providers.push((provider, expires));
+        if providers.len() > MAX_PER_KEY {
+            let (oldest, _) = providers.remove(0);
             self.forget(&oldest);
         }
         Ok(())
@@ -131,8 +121,8 @@ impl Records {
         }
         match self.keys.last_key_value() {
             Some((farthest, _)) if farthest > distance => {
-                let (_, key) = self.keys.pop_last().expect("just looked at");
-                key.providers.iter().for_each(|(provider, _)| self.forget(provider));
+                let (_, providers) = self.keys.pop_last().expect("just looked at");
+                providers.iter().for_each(|(provider, _)| self.forget(provider));
                 Ok(())
             }
             _ => Err(Error::MaxProvidedKeys),
@@ -200,10 +190,11 @@ impl RecordStore for Records {
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
         let Some(held) = self.keys.get(&self.distance(key.as_ref())) else { return vec![] };
         let now = seconds(SystemTime::now());
-        let mut valid: Vec<_> = held.providers.iter().rev().filter(|(_, expires)| *expires > now).collect();
+        let mut valid: Vec<_> = held.iter().rev().filter(|(_, expires)| *expires > now).collect();
         if valid.len() > IN_AN_ANSWER {
             for place in 0..IN_AN_ANSWER {
-                valid.swap(place, rand::random_range(place..valid.len()));
+                let other = rand::random_range(place..valid.len());
+                valid.swap(place, other);
             }
             valid.truncate(IN_AN_ANSWER);
         }
@@ -223,9 +214,9 @@ impl RecordStore for Records {
     fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
         let distance = self.distance(key.as_ref());
         let Some(held) = self.keys.get_mut(&distance) else { return };
-        let Some(place) = held.providers.iter().position(|(peer, _)| peer == provider) else { return };
-        held.providers.remove(place);
-        if held.providers.is_empty() {
+        let Some(place) = held.iter().position(|(peer, _)| peer == provider) else { return };
+        held.remove(place);
+        if held.is_empty() {
             self.keys.remove(&distance);
         }
         self.forget(provider);

@@ -1,0 +1,69 @@
+//! What this node speaks on every connection, composed of libp2p's behaviours and ours.
+
+use std::time::Duration;
+
+use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{PeerId, autonat, identify, ping, relay};
+
+use super::config::Config;
+use super::discovery::Kademlia;
+use super::streams;
+
+/// All behaviours. Limits and bans come first: they refuse a connection before others hear of it.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(super) bans: allow_block_list::Behaviour<BlockedPeers>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) lan: Toggle<Kademlia>,
+    pub(super) streams: streams::Behaviour,
+    relay: Toggle<relay::Behaviour>,
+    checks: Toggle<autonat::v2::server::Behaviour>,
+}
+
+impl Behaviour {
+    pub(super) fn new(keypair: &Keypair, config: &Config, lan: Option<Kademlia>, streams: streams::Behaviour) -> Self {
+        let here = PeerId::from(keypair.public());
+        let identify = identify::Config::new_with_signed_peer_record(IDENTIFY_VERSION.to_owned(), keypair)
+            .with_agent_version(config.agent.clone())
+            .with_push_listen_addr_updates(true)
+            .with_cache_size(0);
+        let service = config.relay_service;
+        Self {
+            limits: connection_limits::Behaviour::new(limits(config)),
+            bans: allow_block_list::Behaviour::default(),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
+            lan: lan.into(),
+            streams,
+            relay: service.then(|| relay::Behaviour::new(here, relay::Config::default())).into(),
+            checks: service.then(autonat::v2::server::Behaviour::default).into(),
+        }
+    }
+}
+
+/// Connections beyond these are refused.
+fn limits(config: &Config) -> ConnectionLimits {
+    let most = config.high_water.saturating_mul(2).saturating_add(HEADROOM);
+    ConnectionLimits::default()
+        .with_max_established(Some(most))
+        .with_max_established_per_peer(Some(MAX_PER_PEER))
+        .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
+        .with_max_pending_outgoing(Some(MAX_PENDING_OUTGOING))
+}
+
+/// Look-ups need some connections beyond the high water mark while they run.
+const HEADROOM: u32 = 128;
+/// Two sides that dial each other at once make two; one more for a dead one that nobody has noticed.
+const MAX_PER_PEER: u32 = 4;
+const MAX_PENDING_INCOMING: u32 = 128;
+const MAX_PENDING_OUTGOING: u32 = 512;
+/// As Kubo says it.
+const IDENTIFY_VERSION: &str = "ipfs/0.1.0";
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,438 @@
+//! What carries out the exchange of blocks: its machine, the streams to its partners, and the work under way for it in the
+//! store and the hashing pool. It decides nothing; what needs the swarm is done by the driver.
+
+mod reader;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cid::Cid;
+use cidra_content::Block;
+use cidra_content::block::BlockError;
+use cidra_content::exchange::message::{Message, RequestId};
+use cidra_content::exchange::wire::native::{PROTOCOL, Referral};
+use cidra_content::exchange::{self, Exchange, Protocol, SessionId};
+use cidra_content::hash::Expect;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{AsyncRead, AsyncWrite, FutureExt};
+use libp2p::swarm::ConnectionId;
+use libp2p::{PeerId, StreamProtocol};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, spawn};
+
+use self::reader::{BUDGET_UNIT, Payload, Reader};
+use self::writer::{Outgoing, Queues, Said, Writer};
+use super::ConnectError;
+use super::session::SessionEvent;
+use super::streams::{Slot, StreamRequest};
+use crate::pool::Pool;
+use crate::store::{Store, StoreError, Stored};
+
+/// The protocol of streams that carry blocks. What a side says goes on the stream that it opened.
+pub(super) const BLOCKS: StreamProtocol = StreamProtocol::new(PROTOCOL);
+
+/// The exchange of blocks of one node.
+pub(super) struct Blocks {
+    pub(super) machine: Exchange<PeerId>,
+    pub(super) sessions: BTreeMap<SessionId, mpsc::Sender<SessionEvent>>,
+    pub(super) partners: BTreeMap<PeerId, Partner>,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    store: Store,
+    pool: Pool,
+    serves: bool,
+    loading: BTreeSet<(PeerId, RequestId, Cid)>,
+    verified: Vec<(Block, OwnedSemaphorePermit)>,
+    storing: bool,
+    reports: mpsc::Sender<Report>,
+    budget: Arc<Semaphore>,
+    next_link: u64,
+}
+
+/// A peer with which blocks are exchanged, or that is asked whether it does.
+pub(super) struct Partner {
+    pub(super) link: LinkId,
+    /// Where our stream is.
+    pub(super) connection: ConnectionId,
+    pub(super) state: PartnerState,
+    readers: Vec<(ConnectionId, Task)>,
+    /// When something was last heard from it or sent to it.
+    pub(super) active: Instant,
+}
+
+/// How far it is with a partner.
+pub(super) enum PartnerState {
+    /// It speaks no protocol for blocks.
+    Mute,
+    Open(Speaker),
+    /// Our stream is being opened; its streams wait.
+    Opening {
+        request: StreamRequest,
+        waiting: Vec<(ConnectionId, libp2p::Stream, Slot)>,
+    },
+}
+
+/// Names the time with a partner from its first connection to its last: what comes late of one before is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkId(u64);
+
+/// Feeds the task that writes to a partner.
+pub(super) struct Speaker {
+    said: mpsc::Sender<Said>,
+    blocks: mpsc::Sender<Outgoing>,
+    _task: Task,
+}
+
+/// A spawned task, ended when this is dropped.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the tasks of streams report.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) peer: PeerId,
+    pub(super) link: LinkId,
+    pub(super) heard: Heard,
+}
+
+/// See [`Report`].
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The stream is over.
+    Ended {
+        why: String,
+    },
+    Message(Message),
+    Payload(Payload),
+    Progress(usize),
+    Refer {
+        root: Cid,
+        peers: Vec<Referral>,
+    },
+    Sent {
+        request: RequestId,
+        cid: Cid,
+        bytes: usize,
+        last: bool,
+    },
+}
+
+/// Work that is done.
+pub(super) enum Done {
+    Loaded { peer: PeerId, link: LinkId, request: RequestId, cid: Cid, result: Result<Option<Stored>, StoreError> },
+    Located { peer: PeerId, link: LinkId, request: RequestId, found: Vec<(Cid, Option<u32>)> },
+    Reached { peer: PeerId, result: Result<(), ConnectError> },
+    Stored { cids: Vec<Cid>, result: Result<(), StoreError> },
+    Verified { peer: PeerId, cid: Cid, result: Result<Block, BlockError>, budget: OwnedSemaphorePermit },
+}
+
+impl Blocks {
+    pub(super) fn new(
+        store: Store,
+        pool: Pool,
+        config: exchange::Config,
+        serves: bool,
+    ) -> (Self, mpsc::Receiver<Report>) {
+        let (reports, receiver) = mpsc::channel(REPORTS);
+        let blocks = Self {
+            machine: Exchange::new(config, rand::random()),
+            sessions: BTreeMap::new(),
+            partners: BTreeMap::new(),
+            work: FuturesUnordered::new(),
+            store,
+            pool,
+            serves,
+            loading: BTreeSet::new(),
+            verified: vec![],
+            storing: false,
+            reports,
+            budget: Arc::new(Semaphore::new(BUDGET / BUDGET_UNIT)),
+            next_link: 0,
+        };
+        (blocks, receiver)
+    }
+
+    /// A peer is connected, and a stream to it is being opened.
+    pub(super) fn begin(&mut self, peer: PeerId, connection: ConnectionId, request: StreamRequest) {
+        self.next_link += 1;
+        let state = PartnerState::Opening { request, waiting: vec![] };
+        let link = LinkId(self.next_link);
+        self.partners.insert(peer, Partner { link, connection, state, readers: vec![], active: Instant::now() });
+    }
+
+    /// Our stream is open.
+    pub(super) fn on_open(&mut self, peer: PeerId, stream: libp2p::Stream, round_trip: Option<Duration>, now: Instant) {
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        let speaker = speak(peer, partner.link, stream, self.reports.clone());
+        let before = std::mem::replace(&mut partner.state, PartnerState::Open(speaker));
+        self.machine.handle_connected(peer, Protocol::NATIVE, round_trip, now);
+        if let PartnerState::Opening { waiting, .. } = before {
+            for (connection, stream, slot) in waiting {
+                self.on_inbound(peer, connection, stream, slot);
+            }
+        }
+    }
+
+    /// It cannot be opened.
+    pub(super) fn on_mute(&mut self, peer: PeerId, why: String, now: Instant) {
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        partner.state = PartnerState::Mute;
+        self.machine.handle_connect_failed(&peer, why, now);
+    }
+
+    /// The peer opened a stream.
+    pub(super) fn on_inbound(&mut self, peer: PeerId, connection: ConnectionId, stream: libp2p::Stream, slot: Slot) {
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        match &mut partner.state {
+            PartnerState::Mute => {}
+            PartnerState::Opening { waiting, .. } => waiting.push((connection, stream, slot)),
+            PartnerState::Open(_) => {
+                partner.readers.retain(|(_, task)| !task.0.is_finished());
+                let (reports, budget) = (self.reports.clone(), self.budget.clone());
+                let task = listen(Reader { peer, link: partner.link, stream, reports, budget }, slot);
+                partner.readers.push((connection, task));
+            }
+        }
+    }
+
+    /// A connection is gone. True: blocks were exchanged on it, the peer has to be met anew.
+    pub(super) fn was_used(&self, peer: &PeerId, connection: ConnectionId) -> bool {
+        self.partners.get(peer).is_some_and(|partner| {
+            partner.connection == connection || partner.readers.iter().any(|(used, _)| *used == connection)
+        })
+    }
+
+    /// The time with a partner is over.
+    pub(super) fn end(&mut self, peer: &PeerId, now: Instant) {
+        let Some(partner) = self.partners.remove(peer) else { return };
+        if matches!(partner.state, PartnerState::Open(_)) {
+            self.machine.handle_disconnected(peer, now);
+        }
+    }
+
+    /// Takes a whole payload to the hashing pool, if the machine has a use for it.
+    pub(super) fn on_payload(&mut self, peer: PeerId, payload: Payload, now: Instant) {
+        let Payload { cid, data, budget } = payload;
+        if !self.machine.handle_arrived(&peer, Some(&cid), data.len(), now) {
+            return;
+        }
+        let pool = self.pool.clone();
+        let verify = async move {
+            let result = pool.verify(vec![(Expect::Cid(cid), data)]).await.remove(0);
+            Done::Verified { peer, cid, result, budget }
+        };
+        self.work.push(verify.boxed());
+    }
+
+    /// Something that was begun is done.
+    pub(super) fn on_done(&mut self, done: Done, now: Instant) {
+        match done {
+            Done::Located { peer, link, request, found } if self.is_current(&peer, link) => {
+                self.machine.handle_located(&peer, request, found, now);
+            }
+            Done::Loaded { peer, link, request, cid, result } if self.is_current(&peer, link) => {
+                self.on_loaded(peer, request, cid, result, now);
+            }
+            Done::Loaded { .. } | Done::Located { .. } => {}
+            Done::Reached { peer, result: Err(error) } => {
+                self.machine.handle_connect_failed(&peer, error.to_string(), now);
+            }
+            Done::Reached { .. } => {}
+            Done::Verified { peer, cid, result, budget } => self.on_verified(peer, cid, result, budget, now),
+            Done::Stored { cids, result } => {
+                self.storing = false;
+                if let Err(error) = &result {
+                    tracing::error!(%error, "the store takes no blocks");
+                }
+                for cid in cids {
+                    match &result {
+                        Ok(()) => self.machine.handle_stored(&cid, now),
+                        Err(_) => self.machine.handle_store_failed(&cid, now),
+                    }
+                }
+            }
+        }
+        self.store_verified();
+    }
+
+    fn on_verified(
+        &mut self,
+        peer: PeerId,
+        cid: Cid,
+        result: Result<Block, BlockError>,
+        budget: OwnedSemaphorePermit,
+        now: Instant,
+    ) {
+        let links = result.and_then(|block| block.links().map(|links| (block, links)));
+        let (block, links) = match links {
+            Ok(proven) => proven,
+            Err(error) => {
+                tracing::warn!(%peer, %cid, %error, "a peer sent a bad block");
+                return self.machine.handle_bad(&peer, &cid, now);
+            }
+        };
+        if self.machine.handle_verified(&peer, &cid, block.data().len(), links, now) {
+            self.verified.push((block, budget));
+        }
+    }
+
+    /// One put at a time, of all that was verified meanwhile: a slow disk gets larger ones.
+    fn store_verified(&mut self) {
+        if self.storing || self.verified.is_empty() {
+            return;
+        }
+        self.storing = true;
+        let (blocks, budgets): (Vec<Block>, Vec<OwnedSemaphorePermit>) = self.verified.drain(..).unzip();
+        let cids = blocks.iter().map(|block| *block.cid()).collect();
+        let store = self.store.clone();
+        let put = async move {
+            let result = store.put(blocks).await;
+            drop(budgets);
+            Done::Stored { cids, result }
+        };
+        self.work.push(put.boxed());
+    }
+
+    pub(super) fn locate(&mut self, peer: PeerId, request: RequestId, cids: Vec<Cid>) {
+        let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
+        let store = self.serves.then(|| self.store.clone());
+        let locate = async move {
+            let nothing = vec![None; cids.len()];
+            let lengths = match store {
+                Some(store) => store.locate(cids.clone()).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "cannot look blocks up");
+                    nothing
+                }),
+                None => nothing,
+            };
+            Done::Located { peer, link, request, found: cids.into_iter().zip(lengths).collect() }
+        };
+        self.work.push(locate.boxed());
+    }
+
+    pub(super) fn load(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
+        let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
+        self.loading.insert((peer, request, cid));
+        let store = self.store.clone();
+        let load = async move {
+            let result = store.load(&cid).await;
+            Done::Loaded { peer, link, request, cid, result }
+        };
+        self.work.push(load.boxed());
+    }
+
+    fn on_loaded(
+        &mut self,
+        peer: PeerId,
+        request: RequestId,
+        cid: Cid,
+        result: Result<Option<Stored>, StoreError>,
+        now: Instant,
+    ) {
+        if !self.loading.remove(&(peer, request, cid)) {
+            return;
+        }
+        let data: Bytes = match result {
+            Ok(Some(stored)) => stored.data,
+            Ok(None) => return self.machine.handle_load_failed(&peer, request, &cid, now),
+            Err(error) => {
+                tracing::error!(%cid, %error, "cannot read a block");
+                return self.machine.handle_load_failed(&peer, request, &cid, now);
+            }
+        };
+        let Some(PartnerState::Open(speaker)) = self.partners.get(&peer).map(|partner| &partner.state) else { return };
+        if speaker.blocks.try_send(Outgoing { request, cid, data }).is_err() {
+            self.machine.handle_load_failed(&peer, request, &cid, now);
+        }
+    }
+
+    /// Stops sending a block, wherever it is on its way.
+    pub(super) fn abort(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
+        if !self.loading.remove(&(peer, request, cid)) {
+            let _ = self.say(&peer, Said::Abort { request, cid }); // gone: it sends nothing
+        }
+    }
+
+    /// False: the peer takes nothing any more, its connection has to go.
+    pub(super) fn send(&mut self, peer: &PeerId, message: Message) -> bool {
+        self.say(peer, Said::Message(message))
+    }
+
+    pub(super) fn refer(&mut self, peer: &PeerId, root: Cid, peers: Vec<Referral>) -> bool {
+        self.say(peer, Said::Refer { root, peers })
+    }
+
+    fn say(&mut self, peer: &PeerId, said: Said) -> bool {
+        match self.partners.get_mut(peer) {
+            Some(Partner { state: PartnerState::Open(speaker), active, .. }) => {
+                *active = Instant::now();
+                speaker.said.try_send(said).is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    /// Something was heard from the peer.
+    pub(super) fn touch(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(partner) = self.partners.get_mut(peer) {
+            partner.active = now;
+        }
+    }
+
+    /// Whether what is reported belongs to the time that the peer is connected.
+    pub(super) fn is_current(&self, peer: &PeerId, link: LinkId) -> bool {
+        self.partners.get(peer).is_some_and(|partner| partner.link == link)
+    }
+
+    /// Peers that owe or are owed something, or did within the last seconds.
+    pub(super) fn busy(&self, now: Instant) -> BTreeSet<PeerId> {
+        let loading = self.loading.iter().map(|(peer, _, _)| *peer);
+        let active = self.partners.iter().filter(|(_, partner)| now < partner.active + RECENT).map(|(peer, _)| *peer);
+        let reports = self.sessions.keys().filter_map(|session| self.machine.session_report(*session));
+        let owing = reports
+            .flat_map(|report| report.peers)
+            .filter(|report| matches!(report.state, exchange::PeerState::Owing(_) | exchange::PeerState::Dialling));
+        loading.chain(active).chain(owing.map(|report| report.peer)).collect()
+    }
+}
+
+/// Reports of streams between their tasks and the driver; a full channel makes the tasks wait.
+const REPORTS: usize = 512;
+/// Bytes of payloads that came in and are not stored yet, of all peers; then readers wait. Twice what the machine asks for.
+const BUDGET: usize = 64 * 1024 * 1024;
+/// Messages that wait to be written to one peer; one that has more does not read, and is dropped.
+const SAID: usize = 1024;
+/// Blocks that wait to be written to one peer; the machine bounds their bytes, and loads no more than so many tiny ones.
+const OUTGOING: usize = 16 * 1024;
+/// A peer that blocks went to or came from within this time is not idle.
+const RECENT: Duration = Duration::from_secs(5);
+
+fn speak<S>(peer: PeerId, link: LinkId, stream: S, reports: mpsc::Sender<Report>) -> Speaker
+where
+    S: AsyncWrite + Send + Unpin + 'static,
+{
+    let (said_sender, said) = mpsc::channel(SAID);
+    let (blocks_sender, blocks) = mpsc::channel(OUTGOING);
+    let writer = Writer { peer, link, stream, said, blocks, reports, queues: Queues::default() };
+    let task = Task(spawn(writer.run()).abort_handle());
+    Speaker { said: said_sender, blocks: blocks_sender, _task: task }
+}
+
+fn listen<S>(reader: Reader<S>, slot: Slot) -> Task
+where
+    S: AsyncRead + Send + Unpin + 'static,
+{
+    let run = async move {
+        reader.run().await;
+        drop(slot);
+    };
+    Task(spawn(run).abort_handle())
+}

@@ -1,0 +1,290 @@
+//! Writes what this node says to one peer: messages first, then blocks that may have children, then leaves, a frame at a time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use cid::Cid;
+use cidra_content::exchange::message::{Message, RequestId};
+use cidra_content::exchange::wire::native::{self, Lane, MAX_DATA, Referral};
+use futures::{AsyncWrite, AsyncWriteExt};
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Heard, LinkId, Report};
+
+/// Writes one stream until nobody has anything to say on it.
+pub(super) struct Writer<S> {
+    pub(super) peer: PeerId,
+    pub(super) link: LinkId,
+    pub(super) stream: S,
+    pub(super) said: mpsc::Receiver<Said>,
+    pub(super) blocks: mpsc::Receiver<Outgoing>,
+    pub(super) reports: mpsc::Sender<Report>,
+    pub(super) queues: Queues,
+}
+
+/// What goes ahead of blocks.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Stop sending this block, also in the middle of it.
+    Abort {
+        request: RequestId,
+        cid: Cid,
+    },
+    Message(Message),
+    Refer {
+        root: Cid,
+        peers: Vec<Referral>,
+    },
+}
+
+/// A block to be sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) request: RequestId,
+    pub(super) cid: Cid,
+    pub(super) data: Bytes,
+}
+
+impl<S: AsyncWrite + Unpin> Writer<S> {
+    /// Ends with the handles that feed it, or when the peer takes no more, which is reported.
+    pub(super) async fn run(mut self) {
+        if let Err(error) = self.write().await {
+            let heard = Heard::Ended { why: error.to_string() };
+            let _ = self.reports.send(Report { peer: self.peer, link: self.link, heard }).await; // the network has ended
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), WriteError> {
+        let mut buffer = BytesMut::new();
+        loop {
+            if self.queues.are_empty() && self.said.is_empty() && self.blocks.is_empty() {
+                self.flush().await?;
+                buffer = BytesMut::new();
+                if !self.wait(&mut buffer).await {
+                    return Ok(());
+                }
+            }
+            while let Ok(said) = self.said.try_recv() {
+                self.say(said, &mut buffer);
+            }
+            while let Ok(block) = self.blocks.try_recv() {
+                self.queues.push(block);
+            }
+            let sent = self.queues.next_frame(&mut buffer);
+            match timeout(STALL, self.stream.write_all(&buffer)).await {
+                Ok(written) => written?,
+                Err(_) => return Err(WriteError::Stalled),
+            }
+            buffer.clear();
+            if let Some(sent) = sent {
+                self.report(sent).await;
+            }
+        }
+    }
+
+    /// Sleeps until there is something to write; false: there will be nothing more.
+    async fn wait(&mut self, buffer: &mut BytesMut) -> bool {
+        tokio::select! {
+            said = self.said.recv() => {
+                let Some(said) = said else { return false };
+                self.say(said, buffer);
+            }
+            block = self.blocks.recv() => {
+                let Some(block) = block else { return false };
+                self.queues.push(block);
+            }
+        }
+        true
+    }
+
+    fn say(&mut self, said: Said, buffer: &mut BytesMut) {
+        match said {
+            Said::Message(message) => native::encode(&message, buffer),
+            Said::Refer { root, peers } => native::encode_refer(&root, &peers, buffer),
+            Said::Abort { request, cid } => {
+                // What was handed over before the abort may still be on its way here.
+                while let Ok(block) = self.blocks.try_recv() {
+                    self.queues.push(block);
+                }
+                self.queues.remove(request, &cid);
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), WriteError> {
+        match timeout(STALL, self.stream.flush()).await {
+            Ok(flushed) => Ok(flushed?),
+            Err(_) => Err(WriteError::Stalled),
+        }
+    }
+
+    async fn report(&mut self, Sent { request, cid, bytes, last }: Sent) {
+        let heard = Heard::Sent { request, cid, bytes, last };
+        let _ = self.reports.send(Report { peer: self.peer, link: self.link, heard }).await; // the network has ended
+    }
+}
+
+/// A peer that takes nothing for so long has its connection closed.
+const STALL: Duration = Duration::from_secs(60);
+/// Bytes of a block that are reported as sent together.
+const REPORTED: usize = 4 * MAX_DATA;
+
+/// The blocks to be sent, by lane.
+#[derive(Default)]
+pub(super) struct Queues {
+    bulk: VecDeque<Sending>,
+    urgent: VecDeque<Sending>,
+}
+
+struct Sending {
+    block: Outgoing,
+    begun: bool,
+    unreported: usize,
+}
+
+/// So many bytes of a block have left since the last report.
+#[derive(Debug, PartialEq, Eq)]
+struct Sent {
+    request: RequestId,
+    cid: Cid,
+    bytes: usize,
+    last: bool,
+}
+
+impl Queues {
+    fn push(&mut self, block: Outgoing) {
+        let queue = match Lane::of(&block.cid) {
+            Lane::Bulk => &mut self.bulk,
+            Lane::Urgent => &mut self.urgent,
+        };
+        queue.push_back(Sending { block, begun: false, unreported: 0 });
+    }
+
+    /// A block that was begun is abandoned: the next header in its lane says so to the peer.
+    fn remove(&mut self, request: RequestId, cid: &Cid) {
+        for queue in [&mut self.bulk, &mut self.urgent] {
+            queue.retain(|sending| sending.block.request != request || sending.block.cid != *cid);
+        }
+    }
+
+    fn are_empty(&self) -> bool {
+        self.bulk.is_empty() && self.urgent.is_empty()
+    }
+
+    /// Appends one frame of data, its block's header before the first one.
+    fn next_frame(&mut self, buffer: &mut BytesMut) -> Option<Sent> {
+        let (lane, queue) = match self.urgent.is_empty() {
+            false => (Lane::Urgent, &mut self.urgent),
+            true => (Lane::Bulk, &mut self.bulk),
+        };
+        let sending = queue.front_mut()?;
+        let Outgoing { request, cid, data } = &mut sending.block;
+        if !sending.begun {
+            sending.begun = true;
+            let header = Message::BlockHeader { request: *request, cid: *cid, len: data.len() as u32 };
+            native::encode(&header, buffer);
+        }
+        let frame = data.split_to(data.len().min(MAX_DATA));
+        if !frame.is_empty() {
+            buffer.extend_from_slice(&native::data_frame_head(lane, frame.len()));
+            buffer.extend_from_slice(&frame);
+        }
+        sending.unreported += frame.len();
+        let last = data.is_empty();
+        if !last && sending.unreported < REPORTED {
+            return None;
+        }
+        let bytes = std::mem::take(&mut sending.unreported);
+        let sent = Sent { request: *request, cid: *cid, bytes, last };
+        if last {
+            queue.pop_front();
+        }
+        Some(sent)
+    }
+}
+
+/// Why writing ended.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("its stream broke: {0}")]
+    Broken(#[from] std::io::Error),
+    #[error("it took nothing for {} s", STALL.as_secs())]
+    Stalled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cidra_content::Block;
+    use cidra_content::block::{DAG_PB, RAW};
+    use cidra_content::exchange::wire::native::{Decoder, Frame};
+
+    fn outgoing(request: u64, codec: u64, len: usize) -> Outgoing {
+        let block = Block::new(codec, vec![7; len].into());
+        Outgoing { request: RequestId(request), cid: *block.cid(), data: block.into_data() }
+    }
+
+    fn frames(queues: &mut Queues, most: usize) -> Vec<Frame> {
+        let (mut buffer, mut decoder) = (BytesMut::new(), Decoder::default());
+        for _ in 0..most {
+            queues.next_frame(&mut buffer);
+        }
+        std::iter::from_fn(|| decoder.decode(&mut buffer).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_block_with_children_goes_before_the_rest_of_a_leaf() {
+        let mut queues = Queues::default();
+        queues.push(outgoing(1, RAW, 3 * MAX_DATA));
+        assert_eq!(frames(&mut queues, 1).len(), 2);
+        queues.push(outgoing(2, DAG_PB, 10));
+
+        let frames = frames(&mut queues, 2);
+
+        assert!(matches!(frames[0], Frame::Message(Message::BlockHeader { request: RequestId(2), .. })));
+        assert!(matches!(frames[1], Frame::Data { lane: Lane::Urgent, last: true, .. }));
+        assert!(matches!(frames[2], Frame::Data { lane: Lane::Bulk, last: false, .. }));
+    }
+
+    #[test]
+    fn an_aborted_block_ends_in_the_middle() {
+        let mut queues = Queues::default();
+        let block = outgoing(1, RAW, 3 * MAX_DATA);
+        let cid = block.cid;
+        queues.push(block);
+        frames(&mut queues, 1);
+
+        queues.remove(RequestId(1), &cid);
+
+        assert!(queues.are_empty());
+    }
+
+    #[test]
+    fn an_empty_block_is_its_header_alone_and_is_reported() {
+        let mut queues = Queues::default();
+        queues.push(outgoing(1, RAW, 0));
+
+        let mut buffer = BytesMut::new();
+        let sent = queues.next_frame(&mut buffer).unwrap();
+
+        assert!(sent.last && sent.bytes == 0 && queues.are_empty());
+    }
+
+    #[test]
+    fn all_bytes_of_a_block_are_reported_once() {
+        let mut queues = Queues::default();
+        queues.push(outgoing(1, RAW, REPORTED * 2 + 5));
+        let mut buffer = BytesMut::new();
+
+        let mut reported = vec![];
+        while !queues.are_empty() {
+            reported.extend(queues.next_frame(&mut buffer));
+        }
+
+        assert_eq!(reported.iter().map(|sent| sent.bytes).collect::<Vec<_>>(), [REPORTED, REPORTED, 5]);
+        assert_eq!(reported.iter().filter(|sent| sent.last).count(), 1);
+    }
+}

@@ -1,0 +1,65 @@
+//! How a node takes part in the network.
+
+use cidra_content::exchange;
+use libp2p::Multiaddr;
+
+use super::swarm_key::SwarmKey;
+
+/// What the network is to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; a port that is taken is replaced by a free one.
+    pub listen: Vec<Multiaddr>,
+    /// Whom to meet first; without `/p2p/…`, whoever answers is taken.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Part in the DHT.
+    pub routing: Routing,
+    /// Of a private network: nobody without it is spoken to, over TCP alone.
+    pub swarm_key: Option<SwarmKey>,
+    /// Whether blocks are served.
+    pub serve: bool,
+    /// Whether what the store lists for announcing is announced, and announced again.
+    pub announce: bool,
+    /// Idle connections are closed down to this many …
+    pub low_water: u32,
+    /// … once there are more than this many.
+    pub high_water: u32,
+    /// Whether to relay for others, a little, and to check for others whether they can be dialled.
+    pub relay_service: bool,
+    /// The exchange of blocks.
+    pub exchange: exchange::Config,
+    /// What this node calls itself.
+    pub agent: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![],
+            bootstrap: vec![],
+            routing: Routing::Server,
+            swarm_key: None,
+            serve: true,
+            announce: false,
+            low_water: 96,
+            high_water: 160,
+            relay_service: false,
+            exchange: exchange::Config::default(),
+            agent: concat!("cidra/", env!("CARGO_PKG_VERSION"), "/").to_owned(),
+        }
+    }
+}
+
+/// Part in the DHT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// A server in the DHT of local and private networks.
+    #[default]
+    Auto,
+    /// Asks, and keeps no records for others.
+    Client,
+    /// None: only peers that are named or that connect.
+    None,
+    /// Asks, answers and keeps records.
+    Server,
+}

@@ -1,0 +1,104 @@
+//! A look-up in a DHT, and who waits for it.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use cid::Cid;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::{ProvideError, Provider};
+
+/// One look-up.
+pub(super) enum Query {
+    Peer { peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>> },
+    Provide { reply: oneshot::Sender<Result<usize, ProvideError>> },
+    Providers { cid: Cid, finder: Finder, found: BTreeSet<PeerId>, again: bool },
+}
+
+/// Who looks for providers.
+pub(in crate::network) enum Finder {
+    /// Somebody with a handle, who wants so many.
+    Caller { sink: mpsc::Sender<Provider>, most: usize },
+    /// The exchange.
+    Exchange,
+}
+
+/// What the exchange is to know of its searches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::network) enum Finding {
+    End { cid: Cid },
+    Providers { cid: Cid, providers: Vec<Provider> },
+}
+
+/// A look-up that waits for the first peer to be known.
+pub(super) struct Waiting {
+    pub(super) query: Query,
+    pub(super) until: Instant,
+}
+
+impl Query {
+    pub(super) fn cid(&self) -> Option<Cid> {
+        match self {
+            Self::Providers { cid, .. } => Some(*cid),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_search_for(&self, cid: &Cid) -> bool {
+        matches!(self, Self::Providers { cid: sought, finder: Finder::Exchange, .. } if sought == cid)
+    }
+
+    pub(super) fn is_new(&self, peer: &PeerId) -> bool {
+        matches!(self, Self::Providers { found, .. } if !found.contains(peer))
+    }
+
+    /// Hands over what was found. A caller who is slower than the network misses some: its channel holds all it asked for.
+    pub(super) fn found(&mut self, providers: Vec<Provider>) -> Vec<Finding> {
+        let Self::Providers { cid, finder, found, .. } = self else { return vec![] };
+        found.extend(providers.iter().map(|provider| provider.peer));
+        match finder {
+            Finder::Exchange if providers.is_empty() => vec![],
+            Finder::Exchange => vec![Finding::Providers { cid: *cid, providers }],
+            Finder::Caller { sink, .. } => {
+                for provider in providers {
+                    let _ = sink.try_send(provider); // full: it has as many as it asked for
+                }
+                vec![]
+            }
+        }
+    }
+
+    /// Whether nobody waits for more of it.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Peer { reply, .. } => reply.is_closed(),
+            // An announcement goes to its end.
+            Self::Provide { .. } => false,
+            Self::Providers { finder: Finder::Exchange, .. } => false,
+            Self::Providers { finder: Finder::Caller { sink, most }, found, .. } => {
+                sink.is_closed() || found.len() >= *most
+            }
+        }
+    }
+
+    /// Whether it came to an end with nothing, for the first time: Kademlia does that at times for no reason.
+    pub(super) fn deserves_another_try(&self) -> bool {
+        matches!(self, Self::Providers { found, again: true, .. } if found.is_empty()) && !self.is_abandoned()
+    }
+
+    pub(super) fn again(mut self) -> Self {
+        if let Self::Providers { again, .. } = &mut self {
+            *again = false;
+        }
+        self
+    }
+
+    /// What the exchange is to know of its end; to others, being dropped says it.
+    pub(super) fn end(self) -> Vec<Finding> {
+        match self {
+            Self::Providers { cid, finder: Finder::Exchange, .. } => vec![Finding::End { cid }],
+            _ => vec![],
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What is asked by handles.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use cid::Cid;
+use cidra_content::exchange::{Order, SessionId};
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::address::{peer_of, without_peer};
+use super::super::bootstrap::Bootstrap;
+use super::super::command::Command;
+use super::super::connections::Waiter;
+use super::super::discovery::{Finder, LAN_NAME};
+use super::super::session::{MAX_PENDING, Session};
+use super::super::{OpenStreamError, ProvideError, Stats};
+use super::Driver;
+
+// Whoever asked may have gone: answers that nobody waits for are dropped.
+impl Driver {
+    pub(super) fn on_command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::AnnouncedAddresses { reply } => drop(reply.send(self.listening.clone())),
+            Command::CloseSession { session } => self.close(session, now),
+            Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, Waiter::Caller(reply)),
+            Command::Disconnect { peer, reply } => drop(reply.send(self.swarm.disconnect_peer_id(peer).is_ok())),
+            Command::FindPeer { peer, reply } => self.find_peer(peer, reply),
+            Command::FindProviders { cid, finder } => self.find_providers(cid, finder),
+            Command::Identify { peer, reply } => self.connections.identify(peer, reply),
+            Command::KnownAddresses { reply } => drop(reply.send(self.known_addresses())),
+            Command::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
+            Command::OpenSession { root, order, holders, reply } => self.open(root, order, holders, reply, now),
+            Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
+            Command::Peers { reply } => drop(reply.send(self.connections.infos())),
+            Command::Protocols { reply } => drop(reply.send(self.protocols())),
+            Command::Provide { cid, reply } => self.provide(&cid, reply),
+            Command::Report { session, reply } => {
+                let blocks = self.blocks.as_ref();
+                drop(reply.send(blocks.and_then(|blocks| blocks.machine.session_report(session))));
+            }
+            Command::SetBootstrap { addresses } => self.bootstrap = Bootstrap::new(addresses, now),
+            Command::Shutdown { .. } => unreachable!("the loop ends with it"),
+            Command::Stats { reply } => drop(reply.send(self.stats())),
+            Command::Unwant { session, cids } => {
+                let Some(blocks) = &mut self.blocks else { return };
+                cids.iter().for_each(|cid| blocks.machine.unwant(session, cid, now));
+            }
+            Command::Want { session, wants } => {
+                let Some(blocks) = &mut self.blocks else { return };
+                wants.into_iter().for_each(|(cid, priority)| blocks.machine.want(session, cid, priority, now));
+            }
+        }
+    }
+
+    pub(super) fn find_providers(&mut self, cid: Cid, finder: Finder) {
+        let hopeful = self.bootstrap.is_hopeful() || self.connections.len() > 0;
+        match (self.swarm.behaviour_mut().lan.as_mut(), finder) {
+            (Some(kad), finder) => self.lan.find_providers(kad, cid, finder, hopeful),
+            (None, Finder::Exchange) => {
+                let Some(blocks) = &mut self.blocks else { return };
+                blocks.machine.handle_search_end(&cid, Instant::now());
+            }
+            (None, Finder::Caller { .. }) => {}
+        }
+    }
+
+    fn find_peer(&mut self, peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>>) {
+        if let Some(connected) = self.connections.get(&peer) {
+            let addresses = connected.addresses();
+            if !addresses.is_empty() {
+                return drop(reply.send(addresses));
+            }
+        }
+        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+            self.lan.find_peer(kad, peer, reply);
+        }
+    }
+
+    fn provide(&mut self, cid: &Cid, reply: oneshot::Sender<Result<usize, ProvideError>>) {
+        match self.swarm.behaviour_mut().lan.as_mut() {
+            Some(kad) => self.lan.provide(kad, cid, reply),
+            None => drop(reply.send(Err(ProvideError::NoRouting))),
+        }
+    }
+
+    fn open(
+        &mut self,
+        root: Cid,
+        order: Order,
+        holders: Vec<Multiaddr>,
+        reply: oneshot::Sender<Session>,
+        now: Instant,
+    ) {
+        let Some(commands) = self.network.commands.upgrade() else { return };
+        let Some(blocks) = &mut self.blocks else { return };
+        let id = blocks.machine.open(root, order, now);
+        let (sender, events) = mpsc::channel(MAX_PENDING);
+        blocks.sessions.insert(id, sender);
+        let named = holders.iter().filter_map(|address| Some((peer_of(address)?, address.clone())));
+        let named: Vec<(PeerId, Multiaddr)> = named.collect();
+        for (peer, address) in &named {
+            self.book.add(*peer, [address.clone()]);
+        }
+        blocks.machine.add_holders(id, named.into_iter().map(|(peer, _)| peer).collect(), now);
+        for address in holders.into_iter().filter(|address| peer_of(address).is_none()) {
+            self.dial(None, vec![address], Waiter::Holder(id));
+        }
+        // Not taken: dropping the session closes it.
+        let _ = reply.send(Session { id, commands, events });
+    }
+
+    pub(super) fn close(&mut self, session: SessionId, now: Instant) {
+        let Some(blocks) = &mut self.blocks else { return };
+        blocks.sessions.remove(&session);
+        blocks.machine.close(session, now);
+    }
+
+    fn open_stream(
+        &mut self,
+        peer: PeerId,
+        protocol: StreamProtocol,
+        reply: oneshot::Sender<Result<libp2p::Stream, OpenStreamError>>,
+    ) {
+        let Some(connected) = self.connections.get(&peer) else {
+            return drop(reply.send(Err(OpenStreamError::Closed)));
+        };
+        let connection = connected.connection();
+        let request = self.swarm.behaviour_mut().streams.open(peer, connection, vec![protocol]);
+        self.opening.insert(request, reply);
+    }
+
+    fn known_addresses(&mut self) -> BTreeMap<PeerId, Vec<Multiaddr>> {
+        let mut known: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
+        let routed = self.upkeep_peers();
+        let connected = self.connections.peers().map(|(peer, connected)| (*peer, connected.addresses()));
+        let heard = self.book.iter().map(|(peer, addresses)| (*peer, addresses.clone()));
+        for (peer, addresses) in connected.chain(heard).chain(routed) {
+            let of_peer = known.entry(peer).or_default();
+            for address in addresses {
+                let address = without_peer(&address);
+                if !of_peer.contains(&address) {
+                    of_peer.push(address);
+                }
+            }
+        }
+        known
+    }
+
+    fn protocols(&self) -> Vec<String> {
+        let mut protocols = vec!["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"];
+        let lan = self.swarm.behaviour().lan.as_ref();
+        if lan.is_some_and(|kad| kad.mode() == libp2p::kad::Mode::Server) {
+            protocols.push(LAN_NAME);
+        }
+        if self.blocks.is_some() {
+            protocols.push(cidra_content::exchange::wire::native::PROTOCOL);
+        }
+        if self.config.relay_service {
+            protocols.extend(["/libp2p/circuit/relay/0.2.0/hop", "/libp2p/autonat/2/dial-request"]);
+        }
+        protocols.into_iter().map(str::to_owned).collect()
+    }
+
+    fn stats(&mut self) -> Stats {
+        let records = self.swarm.behaviour_mut().lan.as_mut().map_or(0, |kad| kad.store_mut().len());
+        Stats {
+            exchange: self.blocks.as_ref().map(|blocks| blocks.machine.counters()).unwrap_or_default(),
+            peers: self.connections.len(),
+            dials: self.connections.dials,
+            dials_made: self.connections.dials_made,
+            accepted: self.connections.accepted,
+            provider_records: records,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What the swarm tells.
+
+use std::error::Error;
+use std::time::Instant;
+
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::{DialError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, identify, kad, ping};
+
+use super::super::behaviour::BehaviourEvent;
+use super::super::blocks::{BLOCKS, PartnerState};
+use super::super::connections::Waiter;
+use super::super::discovery::{Dht, Finding, Located};
+use super::super::{ConnectError, streams};
+use super::Driver;
+
+impl Driver {
+    pub(in crate::network) fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        let now = Instant::now();
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Lan(event)) => self.on_kad(event, now),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event, now),
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event, now),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
+                tracing::debug!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
+                let waiters = self.connections.handle_made(peer_id, connection_id, &endpoint, now);
+                if num_established.get() == 1
+                    && let Some(blocks) = &mut self.blocks
+                {
+                    let streams = &mut self.swarm.behaviour_mut().streams;
+                    blocks.begin(peer_id, connection_id, streams.open(peer_id, connection_id, vec![BLOCKS]));
+                }
+                waiters.into_iter().for_each(|waiter| self.tell_made(waiter, peer_id));
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                tracing::debug!(peer = %peer_id, ?cause, "disconnected");
+                self.on_closed(peer_id, connection_id, now);
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                let why = plain(&error);
+                tracing::debug!(peer = ?peer_id, why, "cannot connect");
+                for waiter in self.connections.handle_failed(peer_id.as_ref(), connection_id) {
+                    self.tell_failed(waiter, ConnectError::Failed { why: why.clone() });
+                }
+            }
+            SwarmEvent::Dialing { .. } => self.connections.dials += 1,
+            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listening.retain(|known| *known != address);
+                if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+                    Dht::handle_not_listening(kad, &address);
+                }
+            }
+            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                tracing::warn!(?addresses, %error, "no longer listening");
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                tracing::debug!(address = %send_back_addr, %error, "refused a connection");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_listening(&mut self, address: Multiaddr) {
+        tracing::debug!(%address, "listening");
+        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+            Dht::handle_listening(kad, &address);
+        }
+        if !self.listening.contains(&address) {
+            self.listening.push(address);
+        }
+    }
+
+    fn on_closed(&mut self, peer: PeerId, connection: libp2p::swarm::ConnectionId, now: Instant) {
+        let was_last = self.connections.handle_gone(&peer, connection);
+        if let Some(blocks) = &mut self.blocks
+            && (was_last || blocks.was_used(&peer, connection))
+        {
+            blocks.end(&peer, now);
+            // Both sides have to forget what was asked: with another connection left, the peer would not know.
+            let _ = self.swarm.disconnect_peer_id(peer); // there is none left
+        }
+        if was_last {
+            self.bootstrap.handle_lost(&peer, self.connections.len() == 0, now);
+        }
+    }
+
+    fn on_identify(&mut self, event: identify::Event) {
+        let identify::Event::Received { peer_id: peer, info, .. } = event else { return };
+        let protocols = info.protocols.clone();
+        self.connections.handle_identified(&peer, info);
+        let Some(connected) = self.connections.get(&peer) else { return };
+        let addresses = connected.addresses();
+        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+            self.lan.handle_identified(kad, peer, &protocols, &addresses);
+        }
+    }
+
+    fn on_kad(&mut self, event: kad::Event, now: Instant) {
+        if let kad::Event::RoutingUpdated { is_new_peer: true, peer, .. } = &event {
+            tracing::debug!(%peer, "is in the routing table");
+            self.network.shared.announce.notify_one();
+        }
+        let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() else { return };
+        let connections = &self.connections;
+        let locate = |peer: &PeerId| match connections.get(peer) {
+            Some(connected) => Located { addresses: connected.addresses(), here: connected.is_here() },
+            None => Located::default(),
+        };
+        let findings = self.lan.handle_event(kad, event, locate);
+        self.on_findings(findings, now);
+    }
+
+    pub(super) fn on_findings(&mut self, findings: Vec<Finding>, now: Instant) {
+        let Some(blocks) = &mut self.blocks else { return };
+        for finding in findings {
+            match finding {
+                Finding::End { cid } => blocks.machine.handle_search_end(&cid, now),
+                Finding::Providers { cid, providers } => {
+                    let here = *self.swarm.local_peer_id();
+                    let others: Vec<_> = providers.into_iter().filter(|provider| provider.peer != here).collect();
+                    let peers = others.iter().map(|provider| provider.peer).collect();
+                    others.into_iter().for_each(|provider| self.book.add(provider.peer, provider.addresses));
+                    blocks.machine.handle_providers(&cid, peers, now);
+                }
+            }
+        }
+    }
+
+    fn on_ping(&mut self, ping::Event { peer, connection, result }: ping::Event, now: Instant) {
+        match result {
+            Ok(round_trip) => {
+                if let Some(connected) = self.connections.get_mut(&peer) {
+                    connected.latency = Some(round_trip);
+                }
+                if let Some(blocks) = &mut self.blocks {
+                    blocks.machine.handle_round_trip(&peer, round_trip, now);
+                }
+            }
+            Err(ping::Failure::Unsupported) => {}
+            Err(error) => {
+                tracing::debug!(%peer, %error, "closing a connection that is dead");
+                self.swarm.close_connection(connection);
+            }
+        }
+    }
+
+    fn on_stream(&mut self, event: streams::Event, now: Instant) {
+        match event {
+            streams::Event::Inbound { peer, connection, stream, slot } => {
+                if let Some(blocks) = &mut self.blocks {
+                    blocks.on_inbound(peer, connection, stream, slot);
+                }
+            }
+            streams::Event::Outbound { peer, request, result, .. } => {
+                if let Some(reply) = self.opening.remove(&request) {
+                    return drop(reply.send(result.map(|(stream, _)| stream))); // nobody waits: the stream is reset
+                }
+                self.on_blocks_stream(peer, request, result, now);
+            }
+        }
+    }
+
+    fn on_blocks_stream(
+        &mut self,
+        peer: PeerId,
+        opened: streams::StreamRequest,
+        result: Result<(libp2p::Stream, libp2p::StreamProtocol), super::OpenStreamError>,
+        now: Instant,
+    ) {
+        let round_trip = self.connections.get(&peer).and_then(|connected| connected.latency);
+        let Some(blocks) = &mut self.blocks else { return };
+        let state = blocks.partners.get(&peer).map(|partner| &partner.state);
+        if !matches!(state, Some(PartnerState::Opening { request, .. }) if *request == opened) {
+            return;
+        }
+        match result {
+            Ok((stream, _)) => blocks.on_open(peer, stream, round_trip, now),
+            Err(super::OpenStreamError::Unsupported) => {
+                blocks.on_mute(peer, "it speaks no protocol for blocks that this node knows".to_owned(), now);
+            }
+            Err(error) => blocks.on_mute(peer, error.to_string(), now),
+        }
+    }
+
+    /// The swarm has made the connection that somebody waited for.
+    pub(super) fn tell_made(&mut self, waiter: Waiter, peer: PeerId) {
+        match waiter {
+            Waiter::Bootstrap(address) => {
+                tracing::info!(%peer, %address, "met a bootstrap node");
+                self.bootstrap.handle_met(&address, peer);
+            }
+            Waiter::Caller(reply) => drop(reply.send(Ok(peer))), // nobody waits: the connection stays
+            Waiter::Holder(session) => {
+                let Some(blocks) = &mut self.blocks else { return };
+                blocks.machine.add_holders(session, vec![peer], Instant::now());
+            }
+        }
+    }
+
+    /// There will be no connection.
+    pub(super) fn tell_failed(&mut self, waiter: Waiter, error: ConnectError) {
+        match waiter {
+            Waiter::Bootstrap(address) => {
+                let pause = self.bootstrap.handle_failed(&address, Instant::now());
+                tracing::info!(%address, %error, again_in = ?pause, "cannot reach a bootstrap node");
+            }
+            Waiter::Caller(reply) => drop(reply.send(Err(error))), // nobody waits
+            Waiter::Holder(_) => tracing::info!(%error, "cannot reach a named holder"),
+        }
+    }
+}
+
+/// Why a dial failed, in words for people.
+pub(super) fn plain(error: &DialError) -> String {
+    match error {
+        DialError::Transport(failed) => {
+            let each = failed.iter().map(|(address, error)| match error {
+                TransportError::MultiaddrNotSupported(_) => format!("{address}: no transport leads there"),
+                TransportError::Other(error) => format!("{address}: {}", innermost(error)),
+            });
+            each.collect::<Vec<_>>().join("; ")
+        }
+        DialError::WrongPeerId { obtained, address } => {
+            format!("{address}: another peer answers there, {obtained}")
+        }
+        DialError::LocalPeerId { address } => format!("{address}: that is this node itself"),
+        DialError::NoAddresses => "no address of it is known".to_owned(),
+        DialError::Denied { cause } => innermost(cause),
+        error => error.to_string(),
+    }
+}
+
+/// Wrappers of wrappers say little; the last cause says what happened.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}

@@ -1,0 +1,147 @@
+//! What is done by the clock: meeting bootstrap nodes, closing idle connections, ending bans, remembering peers; and the end.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::timeout;
+
+use super::super::address::peer_of;
+use super::super::connections::Waiter;
+use super::super::discovery::known_peers::{KnownPeers, Peers};
+use super::Driver;
+
+/// What the clock has to do with.
+pub(in crate::network) struct Upkeep {
+    known_peers: Option<KnownPeers>,
+    save_due: Instant,
+    saving: Option<tokio::task::JoinHandle<()>>,
+    bans: VecDeque<(PeerId, Instant)>,
+}
+
+impl Upkeep {
+    pub(super) fn new(known_peers: Option<KnownPeers>, now: Instant) -> Self {
+        Self { known_peers, save_due: now + FIRST_SAVE, saving: None, bans: VecDeque::new() }
+    }
+
+    /// Remembers when a ban ends; gives those that end now because there are too many.
+    pub(super) fn ban(&mut self, peer: PeerId, until: Instant) -> Vec<PeerId> {
+        self.bans.retain(|(banned, _)| *banned != peer);
+        self.bans.push_back((peer, until));
+        let surplus = self.bans.len().saturating_sub(MAX_BANS);
+        self.bans.drain(..surplus).map(|(pardoned, _)| pardoned).collect()
+    }
+
+    fn pardoned(&mut self, now: Instant) -> Vec<PeerId> {
+        let over: Vec<PeerId> = self.bans.iter().filter(|(_, until)| *until <= now).map(|(peer, _)| *peer).collect();
+        self.bans.retain(|(_, until)| *until > now);
+        over
+    }
+}
+
+/// Bans that stand at a time; one more ends the oldest.
+const MAX_BANS: usize = 1024;
+const FIRST_SAVE: Duration = Duration::from_secs(30);
+const SAVE_EVERY: Duration = Duration::from_secs(5 * 60);
+
+impl Driver {
+    pub(super) fn on_tick(&mut self) {
+        let now = Instant::now();
+        let connections = &self.connections;
+        for address in self.bootstrap.due(now, |peer| connections.contains(peer)) {
+            self.dial(peer_of(&address), vec![address.clone()], Waiter::Bootstrap(address));
+        }
+        for peer in self.upkeep.pardoned(now) {
+            self.swarm.behaviour_mut().bans.unblock_peer(peer);
+        }
+        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+            let findings = self.lan.tick(kad, now);
+            self.on_findings(findings, now);
+        }
+        self.close_dropped_sessions(now);
+        self.trim(now);
+        if self.upkeep.save_due <= now {
+            self.upkeep.save_due = now + SAVE_EVERY;
+            self.save_known_peers();
+        }
+    }
+
+    fn close_dropped_sessions(&mut self, now: Instant) {
+        let Some(blocks) = &self.blocks else { return };
+        let dropped = blocks.sessions.iter().filter(|(_, sender)| sender.is_closed());
+        for session in dropped.map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.close(session, now);
+        }
+    }
+
+    /// Above the high water mark, idle connections are closed down to the low one, while nobody looks anything up.
+    fn trim(&mut self, now: Instant) {
+        if self.connections.len() <= self.config.high_water as usize || self.lan.is_looking_up() {
+            return;
+        }
+        let mut spared = self.blocks.as_ref().map(|blocks| blocks.busy(now)).unwrap_or_default();
+        let met: BTreeSet<PeerId> =
+            self.connections.peers().map(|(peer, _)| *peer).filter(|peer| self.bootstrap.contains(peer)).collect();
+        spared.extend(met);
+        for peer in self.connections.surplus(self.config.low_water as usize, &spared, now) {
+            tracing::debug!(%peer, "closing an idle connection");
+            let _ = self.swarm.disconnect_peer_id(peer); // it is gone already
+        }
+    }
+
+    fn save_known_peers(&mut self) {
+        let Some(file) = self.upkeep.known_peers.clone() else { return };
+        if self.upkeep.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return;
+        }
+        let peers = self.upkeep_peers().collect::<Peers>();
+        if peers.is_empty() {
+            // Those of the last run are better than none.
+            return;
+        }
+        self.upkeep.saving = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = file.save(&peers) {
+                tracing::warn!(%error, "cannot keep the list of known peers");
+            }
+        }));
+    }
+
+    /// The peers in the routing table, with addresses.
+    pub(super) fn upkeep_peers(&mut self) -> impl Iterator<Item = (PeerId, Vec<Multiaddr>)> + use<> {
+        let mut peers = vec![];
+        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
+            for bucket in kad.kbuckets() {
+                peers.extend(
+                    bucket.iter().map(|entry| {
+                        (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect::<Vec<_>>())
+                    }),
+                );
+            }
+        }
+        peers.into_iter()
+    }
+
+    /// Says good-bye to everybody.
+    pub(super) async fn stop(&mut self) {
+        self.save_known_peers();
+        for peer in self.swarm.connected_peers().copied().collect::<Vec<_>>() {
+            let _ = self.swarm.disconnect_peer_id(peer); // it is gone already
+        }
+        let closing = async {
+            while self.swarm.connected_peers().next().is_some() {
+                if let SwarmEvent::ConnectionEstablished { peer_id, .. } = self.swarm.select_next_some().await {
+                    let _ = self.swarm.disconnect_peer_id(peer_id); // it is gone already
+                }
+            }
+        };
+        let _ = timeout(GOOD_BYE, closing).await; // who has not heard it by now will notice
+        if let Some(saving) = self.upkeep.saving.take() {
+            let _ = saving.await; // it has told what went wrong
+        }
+    }
+}
+
+/// For connections to close.
+const GOOD_BYE: Duration = Duration::from_millis(500);
