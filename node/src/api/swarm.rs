@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, describe, one};
 use super::call::{Call, peer};
 use super::id::{printable, with_peer};
-use crate::network::{Network, PeerInfo};
+use crate::network::{Direction, Network, PeerInfo};
 use crate::node::Node;
 
 /// The network of a node that runs.
@@ -58,7 +58,11 @@ impl Show {
         }
         if self.direction {
             // The numbers of go-libp2p.
-            shown["Direction"] = if info.inbound { 1 } else { 2 }.into();
+            shown["Direction"] = match info.direction {
+                Direction::Inbound => 1,
+                Direction::Outbound => 2,
+            }
+            .into();
         }
         if self.streams {
             shown["Streams"] = info.protocols.iter().map(|name| json!({"Protocol": printable(name)})).collect();
@@ -69,7 +73,7 @@ impl Show {
                 "ID": info.peer.to_string(),
                 "PublicKey": "",
                 "Addresses": [with_peer(info.address.clone(), info.peer).to_string()],
-                "AgentVersion": info.agent.as_deref().map(printable).unwrap_or_default(),
+                "AgentVersion": printable(&info.agent),
                 "Protocols": protocols,
             });
         }
