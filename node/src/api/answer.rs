@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::call::Call;
+use crate::download::FetchError;
 
 /// Why a call failed, and what a command that made it should exit with.
 #[derive(Debug)]
@@ -79,9 +80,13 @@ impl Failure {
 /// The most characters of a message in a trailer; clients bound the size of heads (hyper: 16 KiB of trailers).
 const MAX_TRAILER: usize = 2048;
 
-impl<E: Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::failed(describe(&error))
+        let any: &(dyn Error + 'static) = &error;
+        match any.downcast_ref::<FetchError>() {
+            Some(fetch) if fetch.is_absence() => Self::missing(describe(&error)),
+            _ => Self::failed(describe(&error)),
+        }
     }
 }
 

@@ -1,207 +1,35 @@
+mod cidra;
+mod doors;
+mod kubo;
+mod serve;
+
 use axum::body::Body;
-use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, HOST, ORIGIN, REFERER, USER_AGENT,
-};
-use axum::http::{HeaderName, Method, Request, StatusCode};
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, TE};
+use axum::http::{HeaderName, Method, Request};
 use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::config::{Api, Auth};
+use crate::config::Api;
 use crate::node::Settings;
 use crate::repository::{Opening, Repository};
 
-const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
-
-#[tokio::test]
-async fn every_route_takes_post_alone() {
-    let api = House::new(|_| Doors::local());
-    for (name, _) in routes() {
-        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::PATCH] {
-            let response = api.call(method.clone(), name, &[]).await;
-
-            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {name}");
-            assert_eq!(response.headers()[ALLOW], "OPTIONS, POST", "{method} {name}");
-        }
-        let response = api.call(Method::OPTIONS, name, &[]).await;
-
-        assert_eq!(response.status(), StatusCode::NO_CONTENT, "{name}");
-        assert_eq!(response.headers()[ALLOW], "OPTIONS, POST", "{name}");
-    }
-}
-
-#[tokio::test]
-async fn every_route_is_shut_to_pages_from_elsewhere() {
-    let port = House::new(|api| Doors::port(5001, api));
-    let socket = House::new(|_| Doors::local());
-    let pages: [&[(HeaderName, &str)]; 9] = [
-        &[(ORIGIN, "https://evil.example")],
-        &[(ORIGIN, "null")],
-        &[(ORIGIN, "http://127.0.0.1:5002")],
-        &[(ORIGIN, "http://localhost")],
-        &[(ORIGIN, "http://localhost.evil.example:5001")],
-        &[(REFERER, "https://evil.example/page")],
-        &[(REFERER, "nonsense")],
-        &[(ORIGIN, "http://127.0.0.1:5001"), (REFERER, "https://evil.example/http://127.0.0.1:5001")],
-        &[(USER_AGENT, FIREFOX)],
-    ];
-    for (name, _) in routes() {
-        for page in pages {
-            for (house, door) in [(&port, "port"), (&socket, "socket")] {
-                let response = house.post(name, page).await;
-
-                assert_eq!(response.status(), StatusCode::FORBIDDEN, "{name} on the {door} from {page:?}");
-                assert!(
-                    !response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) || page.len() > 1,
-                    "{name} {page:?}"
-                );
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_route_is_open_to_programs_and_to_pages_that_are_allowed() {
-    let house = House::new(|api| Doors::port(5001, api));
-    let callers: [&[(HeaderName, &str)]; 8] = [
-        &[],
-        &[(USER_AGENT, "curl/8.5.0")],
-        &[(USER_AGENT, "Mozilla/5.0 Electron/30.0")],
-        &[(USER_AGENT, FIREFOX), (ORIGIN, "http://127.0.0.1:5001"), (REFERER, "http://127.0.0.1:5001/webui")],
-        &[(ORIGIN, "https://localhost:5001")],
-        &[(ORIGIN, "http://[::1]:5001")],
-        &[(ORIGIN, "https://friend.example")],
-        &[(ORIGIN, "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch")],
-    ];
-    for (name, _) in routes() {
-        for caller in callers {
-            let response = house.post(name, caller).await;
-
-            let closed = [
-                StatusCode::FORBIDDEN,
-                StatusCode::UNAUTHORIZED,
-                StatusCode::METHOD_NOT_ALLOWED,
-                StatusCode::NOT_FOUND,
-            ];
-            assert!(!closed.contains(&response.status()), "{name} from {caller:?}: {}", response.status());
-            let origin = caller.iter().find(|(name, _)| *name == ORIGIN).map(|(_, origin)| *origin);
-            let allowed = response.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|value| value.to_str().unwrap());
-            assert_eq!(allowed, origin, "{name} from {caller:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_path_of_the_port_asks_for_a_host_that_is_known() {
-    let house = House::new(|api| Doors::port(5001, api));
-    let names = routes().into_iter().map(|(name, _)| format!("{PREFIX}{name}"));
-    for path in names.chain(["/".to_owned(), "/metrics".to_owned(), "/api/v0/nonsense".to_owned()]) {
-        for host in [
-            "evil.example",
-            "evil.example:5001",
-            "127.0.0.1.evil.example",
-            "10.0.0.1:5001",
-            "localhost@evil.example",
-            "",
-        ] {
-            for method in [Method::POST, Method::GET, Method::OPTIONS] {
-                let response = house.ask(method.clone(), &path, &[(HOST, host)]).await;
-
-                assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path} at {host:?}");
-            }
-        }
-        for host in
-            ["localhost", "LOCALHOST:5001", "127.0.0.1:5001", "127.9.9.9", "[::1]:5001", "box.example:80", "localhost."]
-        {
-            let response = house.ask(Method::POST, &path, &[(HOST, host)]).await;
-
-            assert_ne!(response.status(), StatusCode::FORBIDDEN, "{path} at {host:?}");
-        }
-        let response = house.ask(Method::POST, &path, &[]).await;
-        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path} without a host");
-    }
-}
-
-#[tokio::test]
-async fn every_route_asks_for_a_token_where_tokens_are_required() {
-    let house = House::with(|api| api.auth = Auth::Required, |api| Doors::port(5001, api));
-    for (name, _) in routes() {
-        for shown in [
-            None,
-            Some("Bearer "),
-            Some("Bearer secre"),
-            Some("Bearer secrets"),
-            Some("secret"),
-            Some("Basic c2VjcmV0cw=="),
-            Some("Basic !"),
-        ] {
-            let headers: Vec<_> = shown.map(|shown| (AUTHORIZATION, shown)).into_iter().collect();
-            let response = house.post(name, &headers).await;
-
-            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{name} with {shown:?}");
-        }
-        // The last is of anybody:secret.
-        for shown in ["Bearer secret", "bearer secret", "Basic YW55Ym9keTpzZWNyZXQ="] {
-            let response = house.post(name, &[(AUTHORIZATION, shown)]).await;
-
-            assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{name} with {shown:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn without_tokens_nobody_has_the_right_one() {
-    let house = House::with(
-        |api| {
-            api.auth = Auth::Required;
-            api.tokens = vec![String::new()];
-        },
-        |api| Doors::port(5001, api),
-    );
-
-    assert_eq!(house.post("version", &[(AUTHORIZATION, "Bearer ")]).await.status(), StatusCode::UNAUTHORIZED);
-}
-
-#[tokio::test]
-async fn a_preflight_names_what_an_allowed_page_may_do_and_nothing_to_others() {
-    let house = House::new(|api| Doors::port(5001, api));
-    let preflight = |origin| [(ORIGIN, origin), (ACCESS_CONTROL_REQUEST_METHOD, "POST")];
-
-    let allowed = house
-        .call(
-            Method::OPTIONS,
-            "id",
-            &[(HOST, "localhost"), (ORIGIN, "https://friend.example"), (ACCESS_CONTROL_REQUEST_METHOD, "POST")],
-        )
-        .await;
-    let headers: Vec<_> = preflight("https://evil.example").into_iter().chain([(HOST, "localhost")]).collect();
-    let refused = house.call(Method::OPTIONS, "id", &headers).await;
-
-    assert_eq!(allowed.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "https://friend.example");
-    assert_eq!(allowed.headers()["access-control-allow-methods"], "POST");
-    assert_eq!(refused.status(), StatusCode::NO_CONTENT);
-    assert!(!refused.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
-}
-
-#[tokio::test]
-async fn an_unknown_command_is_not_found() {
-    let house = House::new(|_| Doors::local());
-
-    assert_eq!(house.post("nonsense", &[]).await.status(), StatusCode::NOT_FOUND);
-}
-
 /// A router with a repository of its own.
-struct House {
-    router: Router,
+pub(super) struct House {
+    pub(super) router: Router,
+    pub(super) node: Node,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    fn new(doors: impl FnOnce(&Api) -> Doors) -> Self {
+    pub(super) fn new(doors: impl FnOnce(&Api) -> Doors) -> Self {
         Self::with(|_| {}, doors)
     }
 
-    fn with(configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Api) -> Doors) -> Self {
+    pub(super) fn with(configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Api) -> Doors) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let Opening::Held(repository) = Repository::open(folder.path()).unwrap() else { panic!("it is new") };
         let mut settings = Settings { offline: true, ..Settings::default() };
@@ -212,20 +40,20 @@ impl House {
         configure(api);
         let doors = doors(api);
         let node = Node::open(repository, settings).unwrap();
-        Self { router: routed(node, doors), _folder: folder }
+        Self { router: routed(node.clone(), doors), node, _folder: folder }
     }
 
     /// With a Host that is known.
-    async fn post(&self, name: &str, headers: &[(HeaderName, &str)]) -> Response {
+    pub(super) async fn post(&self, name: &str, headers: &[(HeaderName, &str)]) -> Response {
         let headers: Vec<_> = headers.iter().cloned().chain([(HOST, "localhost:5001")]).collect();
         self.call(Method::POST, name, &headers).await
     }
 
-    async fn call(&self, method: Method, name: &str, headers: &[(HeaderName, &str)]) -> Response {
+    pub(super) async fn call(&self, method: Method, name: &str, headers: &[(HeaderName, &str)]) -> Response {
         self.ask(method, &format!("{PREFIX}{name}"), headers).await
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Response {
+    pub(super) async fn ask(&self, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Response {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, *value);
@@ -233,4 +61,67 @@ impl House {
         let Ok(response) = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await;
         response
     }
+}
+
+/// An answer that was read to its end.
+pub(super) struct Told {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) trailers: HeaderMap,
+}
+
+impl House {
+    /// Calls with a body, as a caller that reads trailers, and reads the answer.
+    pub(super) async fn tell(&self, call: &str, content_type: &str, body: impl Into<Body>) -> Told {
+        let request =
+            Request::post(format!("{PREFIX}{call}")).header(TE, "trailers").header(CONTENT_TYPE, content_type);
+        let Ok(response) = self.router.clone().oneshot(request.body(body.into()).unwrap()).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Told { status: head.status, headers: head.headers, body: body.to_bytes(), trailers }
+    }
+
+    /// Calls and gives the bytes of an answer that must be good.
+    pub(super) async fn bytes(&self, call: &str) -> Bytes {
+        let told = self.tell(call, "text/plain", "").await;
+        assert_eq!((told.status, told.trailers.len()), (StatusCode::OK, 0), "{call}: {}", told.text());
+        told.body
+    }
+
+    /// Calls and gives the objects of an answer that must be good.
+    pub(super) async fn objects(&self, call: &str) -> Vec<Value> {
+        objects(&self.bytes(call).await)
+    }
+
+    /// Calls and gives the only object of an answer that must be good.
+    pub(super) async fn object(&self, call: &str) -> Value {
+        let mut objects = self.objects(call).await;
+        assert_eq!(objects.len(), 1, "{objects:?}");
+        objects.remove(0)
+    }
+
+    /// Calls and gives status, exit code and message of an answer that must be an error.
+    pub(super) async fn error(&self, call: &str) -> (u16, String, String) {
+        self.tell(call, "text/plain", "").await.error()
+    }
+}
+
+impl Told {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(super) fn error(&self) -> (u16, String, String) {
+        assert!(!self.status.is_success(), "{}", self.text());
+        let error: Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(error["Type"], "error");
+        let exit = self.headers[EXIT].to_str().unwrap().to_owned();
+        (self.status.as_u16(), exit, error["Message"].as_str().unwrap().to_owned())
+    }
+}
+
+pub(super) fn objects(lines: &[u8]) -> Vec<Value> {
+    serde_json::Deserializer::from_slice(lines).into_iter().map(Result::unwrap).collect()
 }
