@@ -83,7 +83,7 @@ pub struct Import {
     undurable: Vec<Added>,
     durable: Vec<Added>,
     /// Done, and reported when they are pinned.
-    roots: Vec<Added>,
+    roots: Vec<(u64, Added)>,
     committed: Instant,
     _lease: Option<Lease>,
 }
@@ -123,7 +123,8 @@ impl Import {
         std::mem::take(&mut self.durable)
     }
 
-    /// Ends the import: everything is durable and, where asked for, pinned. Gives what was not reported yet, roots last.
+    /// Ends the import: everything is durable and, where asked for, pinned. Gives what was not reported yet, last the
+    /// roots in the order in which they came.
     pub async fn finish(mut self) -> Result<Vec<Added>, ImportError> {
         self.tree.end()?;
         self.advance().await?;
@@ -160,9 +161,9 @@ impl Import {
     }
 
     fn take_done(&mut self) {
-        let (roots, others): (Vec<_>, Vec<_>) = self.tree.take_done().into_iter().partition(|added| added.is_root);
+        let (roots, others): (Vec<_>, Vec<_>) = self.tree.take_done().into_iter().partition(|(_, added)| added.is_root);
         self.roots.extend(roots);
-        self.undurable.extend(others);
+        self.undurable.extend(others.into_iter().map(|(_, added)| added));
     }
 
     fn absorb(&mut self, blocks: Vec<(tree::FileId, cidra_content::Block)>) -> Result<(), ImportError> {
@@ -188,7 +189,9 @@ impl Import {
     }
 
     async fn pin(&mut self) -> Result<(), ImportError> {
-        let roots = std::mem::take(&mut self.roots);
+        let mut roots = std::mem::take(&mut self.roots);
+        roots.sort_by_key(|(place, _)| *place);
+        let roots: Vec<Added> = roots.into_iter().map(|(_, added)| added).collect();
         if let (Pin::Yes { name }, false) = (&self.options.pin, self.options.only_hash) {
             let pins = roots.iter().filter(|added| self.options.wrap == added.path.is_empty());
             let pins = pins.map(|added| Root {

@@ -33,7 +33,8 @@ pub(super) struct Tree {
     next_id: u64,
     leaves: VecDeque<Leaf>,
     blocks: Vec<Block>,
-    done: Vec<Added>,
+    /// What is done, with its place in the order in which entries came.
+    done: Vec<(u64, Added)>,
 }
 
 struct File {
@@ -112,7 +113,7 @@ impl Tree {
                 let length = block.data().len() as u64;
                 let root = Root { cid: *block.cid(), size: target.len() as u64, tsize: length };
                 self.blocks.push(block);
-                self.entry_done(folder, path.to_vec(), root)?;
+                self.entry_done(id, folder, path.to_vec(), root)?;
             }
         }
         Ok(())
@@ -170,7 +171,7 @@ impl Tree {
     }
 
     /// Entries that are done.
-    pub(super) fn take_done(&mut self) -> Vec<Added> {
+    pub(super) fn take_done(&mut self) -> Vec<(u64, Added)> {
         std::mem::take(&mut self.done)
     }
 
@@ -202,7 +203,7 @@ impl Tree {
         let file = self.files.remove(&id).expect("looked at above");
         let (blocks, root) = file.importer.finish();
         self.blocks.extend(blocks);
-        self.entry_done(file.folder, file.path, root)
+        self.entry_done(id.0, file.folder, file.path, root)
     }
 
     fn is_below_innermost(&self, parent: &[u8]) -> bool {
@@ -229,15 +230,16 @@ impl Tree {
         self.blocks.extend(blocks);
         let root = Root { size: folder.size, ..root };
         match folder.parent {
-            Some(parent) => self.entry_done(parent, folder.path, root),
+            Some(parent) => self.entry_done(id, parent, folder.path, root),
             None => {
-                self.report(folder.path, root, true);
+                // The folder around all comes after all.
+                self.report(u64::MAX, folder.path, root, true);
                 Ok(())
             }
         }
     }
 
-    fn entry_done(&mut self, folder: u64, path: Vec<u8>, root: Root) -> Result<(), TreeError> {
+    fn entry_done(&mut self, id: u64, folder: u64, path: Vec<u8>, root: Root) -> Result<(), TreeError> {
         let parent = self.folders.get_mut(&folder).expect("a folder stays until its entries are done");
         parent.entries_out -= 1;
         parent.size += root.size;
@@ -248,12 +250,12 @@ impl Tree {
                 .map_err(|source| TreeError::Directory { path: lossy(&path), source })?;
         }
         let is_root = folder == 0;
-        self.report(path, root, is_root);
+        self.report(id, path, root, is_root);
         self.finish_folder(folder)
     }
 
-    fn report(&mut self, path: Vec<u8>, root: Root, is_root: bool) {
-        self.done.push(Added { path, cid: root.cid, size: root.size, tsize: root.tsize, is_root });
+    fn report(&mut self, id: u64, path: Vec<u8>, root: Root, is_root: bool) {
+        self.done.push((id, Added { path, cid: root.cid, size: root.size, tsize: root.tsize, is_root }));
     }
 }
 
