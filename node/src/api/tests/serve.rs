@@ -71,7 +71,8 @@ async fn a_server_that_shuts_down_ends_what_is_under_way_and_cuts_what_does_not_
     let house = house();
     let path = house.node.repository_path().join("api.sock");
     let server = serve_socket(house.node.clone(), &path).await.unwrap();
-    let head = "POST /api/v0/cidra/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        "POST /api/v0/cidra/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     let (mut ends, mut hangs) = (connect_socket(&path).await.unwrap(), connect_socket(&path).await.unwrap());
     for stream in [&mut ends, &mut hangs] {
         stream.write_all(head.as_bytes()).await.unwrap();
