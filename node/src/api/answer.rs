@@ -12,7 +12,7 @@ use axum::http::header::{CONTENT_TYPE, TRAILER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::future::poll_fn;
+use futures::future::{BoxFuture, poll_fn};
 use hyper::body::Frame;
 use serde::Serialize;
 use serde_json::json;
@@ -203,7 +203,7 @@ impl Output {
 }
 
 struct WorkBody {
-    work: Option<Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>>,
+    work: Option<BoxFuture<'static, Result<(), Failure>>>,
     receiver: mpsc::Receiver<Bytes>,
     first: Option<Bytes>,
     trailers: bool,

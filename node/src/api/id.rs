@@ -50,11 +50,12 @@ pub(super) async fn id(State(node): State<Node>, call: Call) -> Answer {
         }
         _ => return Err(Failure::usage("one argument \"peerid\" is expected")),
     }
-    let addresses = match node.running_network() {
-        Some(network) => network.listen_addresses().await,
-        None => vec![],
-    };
-    Ok(described(base, node.peer_id(), &node.keypair().public(), addresses, AGENT.to_owned(), vec![]))
+    let (mut addresses, mut protocols) = (vec![], vec![]);
+    if let Some(network) = node.running_network() {
+        addresses = network.listen_addresses().await;
+        protocols = network.protocols().await;
+    }
+    Ok(described(base, node.peer_id(), &node.keypair().public(), addresses, AGENT.to_owned(), protocols))
 }
 
 fn described(
