@@ -1,11 +1,13 @@
 //! The asking half: sessions, their wants, and who owes them.
 //!
 //! Cut by conversation: `ask` hands wants out to peers, `arrive` takes what comes, `patience` doubts the silent,
-//! `search` finds peers, `crowd` deals with others that download the same. Here are the state and the verbs.
+//! `search` finds peers, `members` lets them in, `crowd` deals with others that download the same. Here are the state and
+//! the verbs.
 
 mod arrive;
 mod ask;
 mod crowd;
+mod members;
 mod partner;
 mod patience;
 mod rate;
@@ -15,7 +17,7 @@ mod want;
 #[cfg(test)]
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use cid::Cid;
@@ -41,8 +43,9 @@ pub(super) struct Client<P> {
     /// Searches that run, and since when.
     searches: BTreeMap<Cid, Instant>,
     actions: VecDeque<Action<P>>,
-    /// Something changed since wants were last handed out.
+    /// Something changed for all peers since wants were last handed out, or for these only.
     dirty: bool,
+    stirred: BTreeSet<P>,
     /// Something changed that may leave a want with nobody to ask.
     unsettled: bool,
     tick: Option<Instant>,
@@ -63,6 +66,7 @@ impl<P: Peer> Client<P> {
             searches: BTreeMap::new(),
             actions: VecDeque::new(),
             dirty: false,
+            stirred: BTreeSet::new(),
             unsettled: false,
             tick: None,
             next_session: 0,
@@ -87,6 +91,9 @@ impl<P: Peer> Client<P> {
         let want = self.wants.entry(cid).or_insert_with(Want::new);
         if let Some(before) = want.sessions.insert(id, place) {
             session.unasked.remove(&before);
+        }
+        if self.arriving.contains_key(&cid) {
+            want.stage = Stage::Here;
         }
         self.index(&cid);
         self.wake(now);
@@ -161,8 +168,7 @@ impl<P: Peer> Client<P> {
     }
 
     pub(super) fn poll(&mut self, now: Instant) -> Option<Action<P>> {
-        if self.actions.is_empty() && self.dirty {
-            self.dirty = false;
+        if self.actions.is_empty() && (self.dirty || !self.stirred.is_empty()) {
             if std::mem::take(&mut self.unsettled) {
                 self.seek(now);
             }
@@ -246,6 +252,7 @@ impl<P: Peer> Client<P> {
             self.partners.iter_mut().filter(|(peer, partner)| Some(*peer) != but && partner.owed().contains_key(cid));
         for (peer, partner) in owing {
             let Some(owed) = partner.settle(cid, now) else { continue };
+            self.stirred.insert(peer.clone());
             let message = Message::Cancel { request: owed.request, cids: vec![*cid] };
             self.actions.push_back(Action::Send { peer: peer.clone(), message });
         }

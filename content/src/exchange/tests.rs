@@ -1,8 +1,10 @@
 //! The machine in virtual time: a network of nodes whose links have delay and rate.
 
+mod chaos;
 mod crowd;
 mod failure;
 mod fetching;
+mod limits;
 mod net;
 mod serving;
 

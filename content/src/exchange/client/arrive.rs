@@ -197,7 +197,7 @@ impl<P: Peer> Client<P> {
         let Some(want) = wanted else {
             self.counters.bytes_wasted += len as u64;
             self.forget_asker(cid, peer);
-            self.dirty = true;
+            self.stirred.insert(peer.clone());
             return false;
         };
         want.stage = Stage::Here;
@@ -212,7 +212,7 @@ impl<P: Peer> Client<P> {
         self.arriving.insert(*cid, Arriving { peer: peer.clone(), len, step });
         self.cancel_all(cid, Some(peer), now);
         self.stop_search_unless_needed(cid);
-        self.dirty = true;
+        self.stirred.insert(peer.clone());
         true
     }
 
@@ -222,7 +222,8 @@ impl<P: Peer> Client<P> {
         if let Some(partner) = self.partners.get_mut(&arriving.peer) {
             partner.storing_bytes = partner.storing_bytes.saturating_sub(arriving.len);
         }
-        self.dirty = true;
+        self.stirred.insert(arriving.peer.clone());
+        self.dirty |= self.in_flight() > self.config.window_total / 2;
         Some(arriving)
     }
 
@@ -244,7 +245,6 @@ impl<P: Peer> Client<P> {
             self.actions.push_back(Action::Delivered { session: id, cid: *cid, links: links.clone() });
             self.make_news(id, cid, len);
         }
-        self.dirty = true;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Handing wants out: whom to ask for what, and how much at a time.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cid::Cid;
@@ -12,19 +13,21 @@ use crate::exchange::{Peer, SessionId};
 impl<P: Peer> Client<P> {
     /// Asks peers for what nobody was asked for, as far as their windows go.
     pub(super) fn hand_out(&mut self, now: Instant) {
+        let stirred = std::mem::take(&mut self.stirred);
+        let concerned = if std::mem::take(&mut self.dirty) { None } else { Some(&stirred) };
         let mut ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         let first = self.random.below(ids.len());
         ids.rotate_left(first);
         for id in ids {
-            self.hand_out_for(id, now);
+            self.hand_out_for(id, concerned, now);
         }
     }
 
-    fn hand_out_for(&mut self, id: SessionId, now: Instant) {
+    fn hand_out_for(&mut self, id: SessionId, concerned: Option<&BTreeSet<P>>, now: Instant) {
         if self.sessions[&id].wants.is_empty() {
             return;
         }
-        let peers = self.fastest_first(id);
+        let peers = self.fastest_first(id, concerned);
         for peer in &peers {
             let session = &self.sessions[&id];
             let native = self.partners[peer].protocol.native;
@@ -39,9 +42,11 @@ impl<P: Peer> Client<P> {
         }
     }
 
-    /// Members that are connected and not doubted. One that has not been measured comes first: it gets only two blocks.
-    fn fastest_first(&self, id: SessionId) -> Vec<P> {
-        let known = self.sessions[&id].members.keys().filter_map(|peer| Some((peer, self.partners.get(peer)?)));
+    /// Members that are connected and not doubted, of those concerned (`None`: all). One that has not been measured comes first: it gets only two blocks.
+    fn fastest_first(&self, id: SessionId, concerned: Option<&BTreeSet<P>>) -> Vec<P> {
+        let members = self.sessions[&id].members.keys();
+        let members = members.filter(|peer| concerned.is_none_or(|concerned| concerned.contains(*peer)));
+        let known = members.filter_map(|peer| Some((peer, self.partners.get(peer)?)));
         let mut known: Vec<_> = known.filter(|(_, partner)| partner.doubted.is_none()).collect();
         let speed = |partner: &Partner| partner.rate.get().unwrap_or(f64::MAX);
         known.sort_by(|one, other| speed(other.1).total_cmp(&speed(one.1)));
@@ -88,10 +93,15 @@ impl<P: Peer> Client<P> {
     /// How many bytes more the peer may be asked for; at least one block from a peer that owes nothing.
     pub(super) fn room(&self, peer: &P, block: usize) -> usize {
         let partner = &self.partners[peer];
-        let in_flight: usize = self.partners.values().map(Partner::in_flight).sum();
+        let in_flight = self.in_flight();
         let all = self.config.window_total.saturating_sub(in_flight);
         let room = partner.window(block).saturating_sub(partner.in_flight()).min(all);
         if in_flight == 0 { room.max(block) } else { room }
+    }
+
+    /// Bytes asked for and not stored.
+    pub(super) fn in_flight(&self) -> usize {
+        self.partners.values().map(Partner::in_flight).sum()
     }
 
     /// Whether the peer may be asked for this block: it is no asker yet, has not refused it, and, where it is itself a

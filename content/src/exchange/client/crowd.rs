@@ -219,12 +219,14 @@ impl<P: Peer> Client<P> {
         for (id, session) in &mut self.sessions {
             let Some(member) = session.members.get_mut(peer) else { continue };
             let Some(credit) = member.credits.get_mut(&request) else { continue };
-            if !credit.cids.remove(cid) {
-                continue;
-            }
+            // One that was struck off while it was on its way costs the credit too.
             credit.left -= 1;
-            let asked_at = credit.at;
+            let (asked_at, listed) = (credit.at, credit.cids.remove(cid));
             member.drop_used_credits();
+            self.stirred.insert(peer.clone());
+            if !listed {
+                break;
+            }
             let (Some(want), Some(partner)) = (self.wants.get_mut(cid), self.partners.get_mut(peer)) else { return };
             if want.stage == Stage::Open {
                 partner.owe(*cid, request, *id, len as usize, now);
@@ -234,7 +236,6 @@ impl<P: Peer> Client<P> {
             break;
         }
         self.strike_from_credits(cid, Some(peer));
-        self.dirty = true;
     }
 
     /// In a crowd who begins first sends the block: others that have it queued are told to forget it.
@@ -249,10 +250,10 @@ impl<P: Peer> Client<P> {
             }
             let Some(owed) = partner.settle(cid, now) else { continue };
             want.askers.remove(&other);
+            self.stirred.insert(other.clone());
             let message = Message::Cancel { request: owed.request, cids: vec![*cid] };
             self.actions.push_back(crate::exchange::Action::Send { peer: other, message });
         }
-        self.dirty = true;
     }
 
     /// The peer lacks a block of its list. False: it stood on none.
@@ -278,6 +279,7 @@ impl<P: Peer> Client<P> {
             for (peer, member) in session.members.iter_mut().filter(|(peer, _)| Some(*peer) != but) {
                 for (request, credit) in &mut member.credits {
                     if credit.cids.remove(cid) {
+                        self.stirred.insert(peer.clone());
                         struck.push((peer.clone(), *request));
                     }
                 }

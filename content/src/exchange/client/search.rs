@@ -10,30 +10,12 @@ use std::time::{Duration, Instant};
 use cid::Cid;
 
 use super::Client;
-use super::session::{Candidate, Dial, Member, RootSearch, Session};
+use super::session::{Dial, Member, RootSearch};
 use super::want::{Said, Seek, Want};
 use crate::exchange::message::{Credit, Kind, MAX_CIDS};
 use crate::exchange::{Action, Peer, Report, SessionId};
 
 impl<P: Peer> Client<P> {
-    pub(in crate::exchange) fn add_holders(&mut self, id: SessionId, peers: Vec<P>, now: Instant) {
-        self.meet(id, peers, false, now);
-        if let Some(session) = self.sessions.get_mut(&id)
-            && matches!(session.root_search, RootSearch::Due(_))
-            && session.rounds == 0
-        {
-            session.root_search = RootSearch::Due(now + SEARCH_DELAY);
-        }
-    }
-
-    pub(in crate::exchange) fn handle_providers(&mut self, cid: &Cid, peers: Vec<P>, now: Instant) {
-        let concerned = |session: &Session<P>| session.root == *cid || session.wants.contains(cid);
-        let ids: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| concerned(s)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.meet(id, peers.clone(), false, now);
-        }
-    }
-
     pub(in crate::exchange) fn handle_search_end(&mut self, cid: &Cid, now: Instant) {
         if self.searches.remove(cid).is_none() {
             return;
@@ -49,20 +31,11 @@ impl<P: Peer> Client<P> {
         self.wake(now);
     }
 
-    pub(in crate::exchange) fn handle_connect_failed(&mut self, peer: &P, why: String, now: Instant) {
-        for session in self.sessions.values_mut() {
-            if let Some(candidate) = session.candidates.get_mut(peer) {
-                candidate.state = Dial::Failed(why.clone());
-            }
-        }
-        self.wake(now);
-    }
-
     pub(in crate::exchange) fn handle_have(&mut self, peer: &P, cids: Vec<Cid>) {
         if !self.partners.contains_key(peer) {
             return;
         }
-        self.dirty = true;
+        self.stirred.insert(peer.clone());
         for cid in cids.into_iter().take(MAX_CIDS) {
             let Some(want) = self.wants.get_mut(&cid) else {
                 self.note_unwanted(peer, cid);
@@ -75,22 +48,6 @@ impl<P: Peer> Client<P> {
                     member.note(cid);
                 }
             }
-        }
-    }
-
-    /// A peer has connected: it joins the downloads that were to ask it; the others ask it for what they miss.
-    pub(super) fn welcome(&mut self, peer: &P, now: Instant) {
-        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for id in ids {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
-            match session.candidates.remove(peer) {
-                Some(candidate) => {
-                    session.admit(peer, candidate.referred);
-                }
-                None if session.members.contains_key(peer) => {}
-                None => self.ask_whether(id, peer, &self.sought(id), now),
-            }
-            self.greet(id, peer);
         }
     }
 
@@ -178,7 +135,7 @@ impl<P: Peer> Client<P> {
         }
     }
 
-    /// Asks connected peers whether they have the block. Where none of the members can be asked, one is asked for the
+    /// Asks connected peers whether they have the block, those that gave us something first, else others each time. Where none of the members can be asked, one is asked for the
     /// block itself: it may well have it, and that saves a round trip.
     fn ask_around(&mut self, id: SessionId, cid: &Cid, now: Instant) {
         let Some(want) = self.wants.get(cid) else { return };
@@ -189,7 +146,8 @@ impl<P: Peer> Client<P> {
             .filter(|(peer, partner)| partner.doubted.is_none() && !want.said.contains_key(peer) && want.may_ask(peer));
         let members = &self.sessions[&id].members;
         let strangers = strangers.filter(|(peer, _)| !members.get(peer).is_some_and(|m| !m.partial && !m.is_dry(now)));
-        let mut strangers: Vec<(P, u64)> = strangers.map(|(peer, p)| (peer.clone(), p.bytes_received)).collect();
+        let strangers: Vec<(P, u64)> = strangers.map(|(peer, p)| (peer.clone(), p.bytes_received)).collect();
+        let mut strangers = self.random.draw(&strangers, usize::MAX);
         strangers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         let nobody = unasked && !members.keys().any(|peer| self.may_ask_later(id, peer, cid, now));
         for (index, (peer, _)) in strangers.into_iter().take(MOST_ASKED_AROUND).enumerate() {
@@ -202,7 +160,7 @@ impl<P: Peer> Client<P> {
     }
 
     /// Asks a peer whether it has these; one that cannot answer that is asked for them.
-    fn ask_whether(&mut self, id: SessionId, peer: &P, cids: &[Cid], now: Instant) {
+    pub(super) fn ask_whether(&mut self, id: SessionId, peer: &P, cids: &[Cid], now: Instant) {
         let Some(partner) = self.partners.get_mut(peer).filter(|_| !cids.is_empty()) else { return };
         if !partner.protocol.presence {
             return self.request(id, peer, cids, now);
@@ -217,7 +175,7 @@ impl<P: Peer> Client<P> {
     }
 
     /// What a peer that has just come is asked for: what is being looked for, and the root.
-    fn sought(&self, id: SessionId) -> Vec<Cid> {
+    pub(super) fn sought(&self, id: SessionId) -> Vec<Cid> {
         let session = &self.sessions[&id];
         let looked_for = |cid: &&Cid| **cid == session.root || self.wants[*cid].seek != Seek::Idle;
         session.unasked.values().filter(looked_for).take(MOST_SOUGHT).copied().collect()
@@ -291,75 +249,6 @@ impl<P: Peer> Client<P> {
             self.actions.push_back(Action::StopSearch { cid: *cid });
         }
     }
-
-    /// Peers said to hold something of this download: connected ones join, others are dialled.
-    pub(super) fn meet(&mut self, id: SessionId, peers: Vec<P>, referred: bool, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        for peer in peers {
-            if self.partners.contains_key(&peer) {
-                session.admit(&peer, referred);
-            } else {
-                session.hear_of(peer, referred);
-            }
-        }
-        self.wake(now);
-    }
-
-    fn dial(&mut self, id: SessionId, hungry: bool, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let connected = session.members.keys().filter(|peer| self.partners.contains_key(*peer)).count();
-        session.give_up_dials(now);
-        while session.dialling() < MOST_DIALS && (connected + session.dialling() < ENOUGH_MEMBERS || hungry) {
-            let Some(peer) = session.queue.pop_front() else { return };
-            let Some(candidate) = session.candidates.get_mut(&peer) else { continue };
-            candidate.state = Dial::Dialling(now);
-            self.counters.dials += 1;
-            self.actions.push_back(Action::Connect { peer });
-        }
-    }
-}
-
-impl<P: Peer> Session<P> {
-    /// The peer takes part from here on. `None` when there are too many, or it lied.
-    pub(super) fn admit(&mut self, peer: &P, partial: bool) -> Option<&mut Member> {
-        if self.is_banned(peer) || (self.members.len() >= MOST_MEMBERS && !self.members.contains_key(peer)) {
-            return None;
-        }
-        self.candidates.remove(peer);
-        let member = self.members.entry(peer.clone()).or_insert_with(|| Member::new(partial));
-        Some(member)
-    }
-
-    /// A peer to dial when there is room. Those beyond the limit are dropped: the next search finds them again.
-    fn hear_of(&mut self, peer: P, referred: bool) {
-        if self.is_banned(&peer) || self.candidates.contains_key(&peer) || self.candidates.len() >= MOST_CANDIDATES {
-            return;
-        }
-        self.candidates.insert(peer.clone(), Candidate { state: Dial::Untried, referred });
-        self.queue.push_back(peer);
-    }
-
-    /// Those that could not be reached, and members that have left, are dialled once more.
-    fn try_again(&mut self, away: Vec<P>) {
-        let failed = self.candidates.iter().filter(|(_, candidate)| matches!(candidate.state, Dial::Failed(_)));
-        let failed: Vec<P> = failed.map(|(peer, _)| peer.clone()).collect();
-        for peer in failed {
-            self.candidates.remove(&peer);
-            self.hear_of(peer, false);
-        }
-        for peer in away {
-            let partial = self.members.remove(&peer).is_some_and(|member| member.partial);
-            self.hear_of(peer, partial);
-        }
-    }
-
-    fn give_up_dials(&mut self, now: Instant) {
-        for candidate in self.candidates.values_mut() {
-            if matches!(candidate.state, Dial::Dialling(at) if now.duration_since(at) > LONGEST_DIAL) {
-                candidate.state = Dial::Failed("the dial did not end".to_owned());
-            }
-        }
-    }
 }
 
 /// The pause after so many rounds: 1 s, doubled each time, at most a minute.
@@ -368,10 +257,7 @@ fn pause(rounds: u32) -> Duration {
 }
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A small file from a holder that was named costs no search.
-const SEARCH_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_SEARCH: Duration = Duration::from_secs(60);
-const LONGEST_DIAL: Duration = Duration::from_secs(30);
 /// Searches for blocks by their own CID at a time.
 const MOST_SEARCHES: usize = 4;
 /// Connected peers asked for one block in one round.
@@ -379,11 +265,3 @@ const MOST_ASKED_AROUND: usize = 32;
 /// Wants looked after at a time.
 const MOST_SOUGHT: usize = 64;
 const MOST_REPORTED: usize = 64;
-/// Dials under way for one download.
-const MOST_DIALS: usize = 8;
-/// More connected members gain nothing (facts: 16).
-const ENOUGH_MEMBERS: usize = 16;
-/// Members of one download; further peers are not asked.
-const MOST_MEMBERS: usize = 128;
-/// Peers known and not connected of one download.
-const MOST_CANDIDATES: usize = 256;

@@ -235,3 +235,51 @@ pub(super) const MAX_HAS: usize = 8192;
 /// So many refusals in a row happen to a peer with a third of the blocks once in six hundred times.
 const DRY_AFTER: u32 = 16;
 const DRY_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use multihash::Multihash;
+
+    use super::*;
+
+    #[test]
+    fn one_block_more_than_may_be_noted_is_dropped() {
+        let mut member = Member::new(true);
+        (0..=MAX_HAS as u64).for_each(|seed| member.note(cid(seed)));
+        assert_eq!(member.has.len(), MAX_HAS);
+    }
+
+    #[test]
+    fn one_block_more_than_news_are_made_of_is_dropped() {
+        let mut session = session();
+        (0..=MAX_HELD as u64).for_each(|seed| session.hold(cid(seed)));
+        assert_eq!(session.held.len(), MAX_HELD);
+    }
+
+    #[test]
+    fn one_liar_more_than_are_remembered_is_left_to_the_driver() {
+        let mut session = session();
+        (0..=MAX_BANNED).for_each(|peer| session.ban(peer));
+        assert!(session.is_banned(&0) && !session.is_banned(&MAX_BANNED));
+    }
+
+    #[test]
+    fn who_refuses_16_times_in_a_row_is_left_in_peace_for_a_while() {
+        let now = crate::exchange::tests::start();
+        let mut member = Member::new(false);
+        (0..15).for_each(|seed| member.refused(&cid(seed), now));
+        assert!(!member.is_dry(now));
+        member.refused(&cid(15), now);
+        assert!(member.is_dry(now) && !member.is_dry(now + DRY_PAUSE));
+    }
+
+    fn session() -> Session<usize> {
+        Session::new(cid(0), Order::Any, crate::exchange::tests::start())
+    }
+
+    fn cid(seed: u64) -> Cid {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&seed.to_be_bytes());
+        Cid::new_v1(RAW, Multihash::wrap(0x12, &digest).expect("32 bytes fit"))
+    }
+}

@@ -114,3 +114,18 @@ impl Said {
 const MAX_SAID: usize = 512;
 /// How long a question whether a peer has a block may stay open before the search goes on without the answer.
 const QUERY_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_512_words_nobody_more_is_asked_in_this_round() {
+        let mut want = Want::new();
+        (0..=MAX_SAID).for_each(|peer| want.say(peer, Said::Lacks));
+        assert_eq!(want.said.len(), MAX_SAID);
+        assert!(!want.may_ask(&MAX_SAID));
+        want.forget();
+        assert!(want.may_ask(&MAX_SAID));
+    }
+}

@@ -131,11 +131,6 @@ impl<P: Peer> Crowds<P> {
         crowds.flat_map(|crowd| crowd.askers.values()).filter_map(|asker| asker.due).min()
     }
 
-    #[cfg(test)]
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.crowds.len(), self.counted)
-    }
-
     fn drop_empty(&mut self) {
         let empty = self.crowds.iter().filter(|(_, crowd)| crowd.askers.is_empty());
         let empty: Vec<Cid> = empty.map(|(root, _)| *root).collect();
@@ -158,8 +153,67 @@ const MOST_LISTS: u32 = 8;
 /// Who has asked for nothing for so long is no longer named to others.
 const ASKS_NO_MORE: Duration = Duration::from_secs(10);
 /// Roots with askers. Beyond it crowds of one are forgotten first, and further roots are not counted.
-pub(super) const MAX_CROWDS: usize = 256;
+const MAX_CROWDS: usize = 256;
 /// Roots for which one peer is counted.
-pub(super) const MOST_ROOTS_PER_PEER: usize = 8;
+const MOST_ROOTS_PER_PEER: usize = 8;
 /// Blocks counted in all crowds; beyond it a crowd's counts begin anew.
-pub(super) const MAX_COUNTED: usize = 65_536;
+const MAX_COUNTED: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use multihash::Multihash;
+
+    use super::*;
+    use crate::exchange::tests::start;
+
+    #[test]
+    fn one_root_more_makes_a_crowd_of_one_forgotten_and_never_one_of_two() {
+        let now = start();
+        let mut crowds = Crowds::new();
+        for peer in 0..MAX_CROWDS {
+            crowds.asked(&cid(peer), &peer, now);
+        }
+        crowds.asked(&cid(MAX_CROWDS), &MAX_CROWDS, now);
+        assert_eq!(crowds.crowds.len(), MAX_CROWDS);
+        assert!(crowds.crowds.contains_key(&cid(MAX_CROWDS)));
+
+        for root in crowds.crowds.keys().copied().collect::<Vec<_>>() {
+            crowds.asked(&root, &10_000, now);
+            crowds.asked(&root, &10_001, now);
+        }
+        crowds.asked(&cid(5000), &5000, now);
+        assert_eq!(crowds.crowds.len(), MAX_CROWDS);
+        assert!(!crowds.crowds.contains_key(&cid(5000)));
+    }
+
+    #[test]
+    fn a_peer_is_counted_for_8_roots_and_not_for_9() {
+        let mut crowds = Crowds::new();
+        (0..9).for_each(|root| crowds.asked(&cid(root), &1, start()));
+        assert_eq!(crowds.crowds.len(), MOST_ROOTS_PER_PEER);
+    }
+
+    #[test]
+    fn one_count_too_many_begins_the_counts_anew() {
+        let mut crowds = Crowds::new();
+        crowds.asked(&cid(0), &1, start());
+        (0..=MAX_COUNTED).for_each(|block| crowds.sent(&cid(0), &cid(block)));
+        assert_eq!(crowds.counted, 1);
+        assert_eq!(crowds.sent_count(&cid(0), &cid(MAX_COUNTED)), 1);
+    }
+
+    #[test]
+    fn a_crowd_is_forgotten_when_all_have_left() {
+        let mut crowds = Crowds::new();
+        crowds.asked(&cid(0), &1, start());
+        crowds.sent(&cid(0), &cid(1));
+        crowds.left(&1);
+        assert_eq!((crowds.crowds.len(), crowds.counted), (0, 0));
+    }
+
+    fn cid(seed: usize) -> Cid {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&(seed as u64).to_be_bytes());
+        Cid::new_v1(0x55, Multihash::wrap(0x12, &digest).expect("32 bytes fit"))
+    }
+}

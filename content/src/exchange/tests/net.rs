@@ -1,6 +1,7 @@
 //! A network in virtual time. Blocks are names with a length; nothing is hashed. After every step of a checked network no
 //! want may be without somebody at work on it.
 
+mod drive;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,8 @@ use multihash::Multihash;
 use self::node::{Node, Packet};
 use super::start;
 use crate::block::{DAG_PB, Links, RAW};
-use crate::exchange::message::Message;
-use crate::exchange::{Action, Config, Exchange, Order, Protocol, SessionId};
+use crate::exchange::message::RequestId;
+use crate::exchange::{Config, Exchange, Order, SessionId};
 
 pub(super) type Name = &'static str;
 
@@ -33,7 +34,9 @@ pub(super) struct Net {
     /// What was sent into a cut link: the transport sends it again.
     held: Vec<(Name, Name, Packet)>,
     pub(super) search_time: Duration,
-    pub(super) checked: bool,
+    /// Looks for forgotten wants after every so many steps; 0: never.
+    pub(super) checked_every: usize,
+    steps: usize,
     /// Every action of every node, when asked for.
     pub(super) log: Option<Vec<String>>,
 }
@@ -68,7 +71,7 @@ pub(super) enum Event {
     Located {
         node: Name,
         peer: Name,
-        request: crate::exchange::message::RequestId,
+        request: RequestId,
         cids: Vec<Cid>,
     },
     Verified {
@@ -94,7 +97,7 @@ impl Net {
     pub(super) fn crowd(count: usize) -> (Self, Vec<Name>) {
         let names: Vec<Name> = (0..count).map(|n| &*Box::leak(format!("p{n:03}").into_boxed_str())).collect();
         let mut net = Self::with(&names, Config::default());
-        net.checked = false;
+        net.checked_every = 0;
         (net, names)
     }
 
@@ -115,12 +118,11 @@ impl Net {
             cut: BTreeSet::new(),
             held: Vec::new(),
             search_time: Duration::from_millis(200),
-            checked: true,
+            checked_every: 1,
+            steps: 0,
             log: None,
         }
     }
-
-    // --- what there is
 
     pub(super) fn leaf(&mut self, len: usize) -> Cid {
         self.block(RAW, len, &[])
@@ -187,8 +189,6 @@ impl Net {
         }
     }
 
-    // --- what people do
-
     /// Wants a block and, as they become known, all under it.
     pub(super) fn get(&mut self, node: Name, root: Cid) -> SessionId {
         self.get_from(node, root, &[], Order::Any)
@@ -237,8 +237,6 @@ impl Net {
         }
     }
 
-    // --- what came of it
-
     pub(super) fn delivered(&self, node: Name) -> &[Cid] {
         &self.nodes[node].delivered
     }
@@ -255,8 +253,6 @@ impl Net {
     pub(super) fn elapsed(&self) -> Duration {
         self.now - self.began
     }
-
-    // --- time
 
     /// Lets so much time pass.
     pub(super) fn run(&mut self, time: Duration) {
@@ -308,158 +304,4 @@ impl Net {
     pub(super) fn is_cut(&self, one: Name, other: Name) -> bool {
         self.cut.contains(&(one, other))
     }
-
-    /// What the driver does: carries out the actions of a node until there are none.
-    pub(super) fn carry_out(&mut self, name: Name) {
-        let now = self.now;
-        while let Some(action) = self.nodes.get_mut(name).unwrap().exchange.poll() {
-            if let Some(log) = &mut self.log {
-                log.push(format!("{:?} {name} {action:?}", now - self.began));
-            }
-            self.act(name, action);
-        }
-        if self.checked {
-            let unattended = self.nodes[name].exchange.unattended();
-            assert!(unattended.is_empty(), "{:?}: {name} waits for nothing: {unattended:?}", self.elapsed());
-        }
-        self.send_on(name);
-        let this = self.nodes.get_mut(name).unwrap();
-        if let Some(at) = this.exchange.poll_timeout()
-            && this.wake.is_none_or(|wake| at < wake || wake < now)
-        {
-            this.wake = Some(at.max(now));
-            self.at(at.max(now), Event::Wake { node: name });
-        }
-    }
-
-    fn act(&mut self, name: Name, action: Action<Name>) {
-        let this = self.nodes.get_mut(name).unwrap();
-        match action {
-            Action::Connect { peer } => {
-                this.dialled.push(peer);
-                let delay = self.delay(name, peer) * 4;
-                self.after(delay, Event::Dialled { from: name, to: peer });
-            }
-            Action::Search { cid } => {
-                this.searched.push(cid);
-                self.after(self.search_time, Event::Searched { node: name, cid });
-            }
-            Action::StopSearch { .. } => {}
-            Action::Send { peer, message } => this.say(peer, message),
-            Action::Refer { peer, root, others } => {
-                assert!(this.is_native(peer), "only native peers are referred");
-                this.line(peer).said.push_back(Packet::Refer { root, others });
-            }
-            Action::Locate { peer, request, cids } => {
-                self.after(Duration::from_micros(50), Event::Located { node: name, peer, request, cids });
-            }
-            Action::Load { peer, request, cid, urgent } => this.load(peer, request, cid, urgent, self.sizes[&cid]),
-            Action::Abort { peer, request, cid } => this.abort(peer, request, &cid),
-            Action::Delivered { session, cid, links } => {
-                this.delivered.push(cid);
-                this.wanted.remove(&cid);
-                for (index, child) in links.iter().enumerate() {
-                    if !this.store.contains_key(child) {
-                        this.wanted.insert(*child);
-                        this.exchange.want(session, *child, -(index as i32), self.now);
-                    }
-                }
-                if this.wanted.is_empty() {
-                    this.finished = Some(self.now);
-                }
-            }
-            Action::Missing { cid, report, .. } => this.missing.push((cid, report)),
-            Action::Ban { peer, .. } => {
-                this.banned.push(peer);
-                this.connections.remove(peer);
-                self.after(Duration::ZERO, Event::Gone { node: name, peer });
-            }
-        }
-    }
-
-    /// One event. Gives the node that has something to do because of it.
-    fn happen(&mut self, event: Event) -> Option<Name> {
-        let now = self.now;
-        match event {
-            Event::Packet { from, to, packet } => self.take_in(from, to, packet),
-            Event::Read { from, to, packet } => self.read(from, to, packet),
-            Event::UplinkFree { node } => self.uplink_free(node),
-            Event::Dialled { from, to } => {
-                if self.nodes[to].dead || self.is_cut(from, to) {
-                    let this = self.nodes.get_mut(from)?;
-                    this.exchange.handle_connect_failed(&to, "connection refused".to_owned(), now);
-                } else {
-                    self.connect(from, to);
-                }
-                Some(from)
-            }
-            Event::Gone { node, peer } => {
-                let this = self.nodes.get_mut(node)?;
-                this.connections.remove(peer);
-                this.lines.remove(peer);
-                this.exchange.handle_disconnected(&peer, now);
-                Some(node)
-            }
-            Event::Searched { node, cid } => {
-                let found = self.records.get(&cid).cloned().unwrap_or_default();
-                let found: Vec<Name> = found.into_iter().filter(|found| *found != node).collect();
-                let this = self.nodes.get_mut(node)?;
-                if !found.is_empty() {
-                    this.exchange.handle_providers(&cid, found, now);
-                }
-                this.exchange.handle_search_end(&cid, now);
-                Some(node)
-            }
-            Event::Located { node, peer, request, cids } => {
-                let this = self.nodes.get_mut(node)?;
-                let found = cids.into_iter().map(|cid| (cid, this.store.get(&cid).map(|len| *len as u32))).collect();
-                this.exchange.handle_located(&peer, request, found, now);
-                Some(node)
-            }
-            Event::Verified { node, from, cid } => {
-                let (len, links) = (self.sizes[&cid], self.children(&cid));
-                let lies = self.nodes[from].lies;
-                let this = self.nodes.get_mut(node)?;
-                if lies {
-                    this.exchange.handle_bad(&from, &cid, now);
-                } else if this.exchange.handle_verified(&from, &cid, len, links, now) {
-                    self.after(self.nodes[node].store_time, Event::Stored { node, cid });
-                }
-                Some(node)
-            }
-            Event::Stored { node, cid } => {
-                let len = self.sizes[&cid];
-                let this = self.nodes.get_mut(node)?;
-                this.store.insert(cid, len);
-                this.exchange.handle_stored(&cid, now);
-                Some(node)
-            }
-            Event::Wake { node } => {
-                let this = self.nodes.get_mut(node)?;
-                this.wake = None;
-                this.exchange.handle_timeout(now);
-                Some(node)
-            }
-        }
-    }
 }
-
-/// A message as a Bitswap peer would have it: no ids, roots or credits.
-pub(super) fn as_bitswap(message: Message) -> Option<Message> {
-    use crate::exchange::message::{Credit, RequestId};
-    match message {
-        Message::Want(want) => {
-            assert_eq!(want.credit, Credit::All, "Bitswap has no credits");
-            Some(Message::Want(crate::exchange::message::Want { root: None, ..want }))
-        }
-        Message::Cancel { cids, .. } => {
-            assert!(!cids.is_empty(), "Bitswap cancels by CID");
-            Some(Message::Cancel { request: RequestId(0), cids })
-        }
-        Message::DontHave { cids, .. } => Some(Message::DontHave { request: RequestId(0), cids }),
-        Message::Have { .. } => Some(message),
-        Message::BlockHeader { .. } | Message::Pending { .. } => None,
-    }
-}
-
-pub(super) const NATIVE: Protocol = Protocol::NATIVE;

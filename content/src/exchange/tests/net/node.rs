@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 
-use super::{Event, NATIVE, Name, Net, as_bitswap};
+use super::drive::as_bitswap;
+use super::{Event, Name, Net};
 use crate::exchange::message::{Message, RequestId};
 use crate::exchange::{Exchange, Protocol, Report};
 
@@ -82,7 +83,7 @@ impl Node {
         Self {
             exchange,
             store: BTreeMap::new(),
-            protocol: NATIVE,
+            protocol: Protocol::NATIVE,
             up: 125e6,
             down: 125e6,
             lies: false,
