@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod download;
 pub mod identity;

@@ -1,2 +1,7 @@
-//! To come.
-fn main() {}
+//! The program `cidra`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cidra_node::cli::main()
+}

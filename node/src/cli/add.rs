@@ -1,0 +1,263 @@
+//! `cidra add`: files and folders in, their CIDs out.
+//!
+//! The command line reads the files and sends them as a tree; the node cuts, hashes and stores them. Each line is printed when
+//! what it names is durable.
+
+mod ignore;
+mod sources;
+mod walk;
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+
+use clap::{ArgAction, Args};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use self::sources::Sources;
+use super::call::Call;
+use super::failure::{Exit, Failure, Outcome};
+use super::output::printable;
+use super::progress::Progress;
+use super::session::Session;
+use super::warn;
+use crate::api::tree::Frame;
+
+/// Import files and folders and print their CIDs
+#[derive(Args, Clone)]
+#[command(
+    after_help = "Example:\n  cidra add photos/ notes.txt\n  cidra add -Q --pin-name website public/\n  tar c . | cidra add --stdin-name backup.tar -"
+)]
+pub(super) struct Arguments {
+    /// Files and folders; `-` is standard input
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Folders are always taken whole
+    #[arg(short, long, hide = true)]
+    recursive: bool,
+    /// Print only CIDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print only the CID of each PATH
+    #[arg(short = 'Q', long)]
+    pub(super) quieter: bool,
+    /// Compute CIDs, keep nothing
+    #[arg(short = 'n', long)]
+    only_hash: bool,
+    /// Put everything into one more folder
+    #[arg(short, long = "wrap-with-directory", visible_alias = "wrap")]
+    pub(super) wrap: bool,
+    /// How files become blocks, and so which CIDs they get
+    #[arg(long, default_value = "unixfs-v1-2025", value_parser = ["unixfs-v1-2025", "unixfs-v0-2015"])]
+    profile: String,
+    /// Cut files into pieces of N bytes: size-N
+    #[arg(short = 's', long, value_name = "size-N", value_parser = chunker)]
+    chunker: Option<String>,
+    /// Leave the pieces of files as they are, or wrap each
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    raw_leaves: Option<bool>,
+    /// The version of CIDs
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    cid_version: Option<u8>,
+    /// The hash function
+    #[arg(long, value_name = "NAME")]
+    hash: Option<String>,
+    /// Keep what was added
+    #[arg(long, action = ArgAction::SetFalse)]
+    pin: bool,
+    /// Call the pin so, instead of after the file
+    #[arg(long, value_name = "NAME")]
+    pin_name: Option<String>,
+    /// Call standard input so
+    #[arg(long, value_name = "NAME")]
+    stdin_name: Option<String>,
+    /// Leave out what matches this rule of a .gitignore; repeatable
+    #[arg(long, value_name = "RULE")]
+    ignore: Vec<String>,
+    /// Leave out what the rules in this file match
+    #[arg(long, value_name = "FILE")]
+    ignore_rules_path: Option<PathBuf>,
+    /// Refer to the files in place of copying them (this version copies)
+    #[arg(long)]
+    nocopy: bool,
+    /// Take files whose names begin with a dot, too
+    #[arg(short = 'H', long)]
+    hidden: bool,
+    /// Take what a symlink among the PATHs points to
+    #[arg(long)]
+    dereference_args: bool,
+}
+
+fn chunker(text: &str) -> Result<String, String> {
+    let size = text.strip_prefix("size-").and_then(|size| size.parse::<usize>().ok());
+    match size {
+        Some(1..=LARGEST_CHUNK) => Ok(text.to_owned()),
+        _ => Err(format!("write size-N, with N from 1 to {LARGEST_CHUNK} bytes")),
+    }
+}
+
+/// A block with its wrapping is at most 2 MiB.
+const LARGEST_CHUNK: usize = 2 * 1024 * 1024 - 256;
+
+pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outcome {
+    if arguments.paths.is_empty() {
+        if io::IsTerminal::is_terminal(&io::stdin()) {
+            return Err(Failure::usage("say what to add: cidra add PATH…, or `-` for standard input"));
+        }
+        arguments.paths.push("-".into());
+    }
+    if arguments.nocopy {
+        warn("--nocopy: this version keeps a copy");
+    }
+    let sources = Sources::new(&arguments)?;
+    let total = sources.survey()?;
+    let mut progress = Progress::start(session.shows_progress(), "waiting for the repository");
+    if let Some(total) = total {
+        progress.set_total(total);
+    }
+    let (sender, receiver) = mpsc::channel(PIECES_UNDER_WAY);
+    let call = arguments.call().streamed("application/octet-stream", receiver);
+    let mut input = std::mem::take(&mut session.input);
+    let sending = sources.send(&mut input, sender);
+    let receiving = receive(&arguments, call, session, &mut progress);
+    // Both advance together; the sender's own failure says more than the node's answer to it.
+    let (sent, roots) = both(sending, receiving).await;
+    session.input = input;
+    drop(progress);
+    session.output.flush()?;
+    if let Err(failure) = &roots
+        && failure.exit() == Exit::ClosedPipe
+    {
+        return Err(Failure::new(Exit::ClosedPipe, failure.message()));
+    }
+    sent?;
+    let roots = roots?;
+    if !arguments.only_hash && !session.is_served() {
+        let what = match &roots[..] {
+            [root] => root.clone(),
+            roots => format!("these {} roots", roots.len()),
+        };
+        warn(&format!("nobody serves {what} yet: run `cidra daemon` and it does"));
+    }
+    Ok(())
+}
+
+/// Drives both until the answer has ended; a sender that still waits for its source is given up then.
+async fn both<T>(sending: impl Future<Output = Outcome>, receiving: impl Future<Output = T>) -> (Outcome, T) {
+    let (mut sending, mut receiving) = (pin!(sending), pin!(receiving));
+    let mut sent = None;
+    loop {
+        tokio::select! {
+            result = &mut sending, if sent.is_none() => sent = Some(result),
+            received = &mut receiving => return (sent.unwrap_or(Ok(())), received),
+        }
+    }
+}
+
+/// Each piece has its head beside it, so four pieces are read before they are taken.
+const PIECES_UNDER_WAY: usize = 8;
+
+impl Arguments {
+    fn call(&self) -> Call {
+        Call::new("cidra/add")
+            .option("profile", &self.profile)
+            .flag("only-hash", self.only_hash)
+            .flag("wrap-with-directory", self.wrap)
+            .flag("pin", self.pin)
+            .maybe("pin-name", self.pin_name.as_ref())
+            .maybe("chunker", self.chunker.as_ref())
+            .maybe("raw-leaves", self.raw_leaves)
+            .maybe("cid-version", self.cid_version)
+            .maybe("hash", self.hash.as_ref())
+    }
+}
+
+/// Prints what the node says was added. The CIDs of the roots.
+async fn receive(
+    arguments: &Arguments,
+    call: Call,
+    session: &mut Session,
+    progress: &mut Progress,
+) -> Outcome<Vec<String>> {
+    let mut roots = vec![];
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    loop {
+        match progress.watch(answer.frame()).await? {
+            Some(Frame::Note(note)) => {
+                let Some(added) = Added::read(&note) else {
+                    progress.set(number(&note, "Bytes"), None);
+                    continue;
+                };
+                if added.is_root(arguments.wrap) {
+                    roots.push(added.cid.to_owned());
+                }
+                progress.beside(|| added.print(arguments, &note, session))?;
+            }
+            Some(Frame::Error(failed)) => return Err(Failure::new(Exit::from_code(failed.exit), failed.message)),
+            Some(Frame::End) | None => return Ok(roots),
+            Some(Frame::Entry(_) | Frame::Data(_)) => return Err(Failure::failed("the node answered with a tree")),
+        }
+    }
+}
+
+fn number(note: &Map<String, Value>, name: &str) -> u64 {
+    note.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// One thing that was added.
+struct Added<'a> {
+    cid: &'a str,
+    name: &'a str,
+}
+
+impl<'a> Added<'a> {
+    fn read(note: &'a Map<String, Value>) -> Option<Self> {
+        let cid = note.get("Hash")?.as_str().filter(|cid| !cid.is_empty())?;
+        Some(Self { cid, name: note.get("Name").and_then(Value::as_str).unwrap_or_default() })
+    }
+
+    /// What a PATH names; with a wrapping folder, that alone.
+    fn is_root(&self, wrapped: bool) -> bool {
+        if wrapped { self.name.is_empty() } else { !self.name.contains('/') }
+    }
+
+    fn print(&self, arguments: &Arguments, note: &Map<String, Value>, session: &mut Session) -> Outcome {
+        if arguments.quieter && !self.is_root(arguments.wrap) {
+            return Ok(());
+        }
+        if session.output.is_json() {
+            session.output.object(note)?;
+        } else if arguments.quiet || arguments.quieter {
+            session.output.line(self.cid)?;
+        } else if self.name.is_empty() {
+            session.output.line(format_args!("added {}", self.cid))?;
+        } else {
+            session.output.line(format_args!("added {} {}", self.cid, printable(self.name)))?;
+        }
+        // Whoever reads the line may rely on it.
+        session.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_chunkers_that_make_blocks_of_a_legal_size_are_taken() {
+        assert!(chunker("size-1").is_ok() && chunker(&format!("size-{LARGEST_CHUNK}")).is_ok());
+        for text in ["size-0", &format!("size-{}", LARGEST_CHUNK + 1), "size-", "rabin", "buzhash", "262144", "size--1"]
+        {
+            assert!(chunker(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn roots_are_told_from_what_is_below() {
+        let is_root = |name, wrapped| Added { cid: "bafy", name }.is_root(wrapped);
+
+        assert!(is_root("photos", false) && !is_root("photos/a.jpg", false));
+        assert!(is_root("", true) && !is_root("photos", true));
+    }
+}

@@ -1,0 +1,185 @@
+//! `cidra daemon`: the node, until it is stopped.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::arguments::{Global, from_variable, switch_in, variable};
+use super::failure::{Failure, Outcome};
+use super::output::Output;
+use super::session::{find_holder, settings};
+use super::signals::Signals;
+use super::warn;
+use crate::api::{self, Server};
+use crate::config::{Config, Listen, Routing};
+use crate::node::{Node, Role, Settings};
+use crate::repository::{Opening, Repository, socket_path};
+
+/// Run the node: serve what is here, find and fetch what is not
+#[derive(Args, Clone)]
+#[command(
+    after_help = "Example:\n  cidra daemon\n  cidra daemon --bootstrap /ip4/192.0.2.7/tcp/4001 --api-listen /ip4/127.0.0.1/tcp/0"
+)]
+pub(super) struct Arguments {
+    /// Serve the RPC API here; `none` for the repository's socket alone [env: CIDRA_API_LISTEN]
+    #[arg(long, value_name = "MULTIADDR")]
+    api_listen: Option<Listen>,
+    /// Serve the gateway here, or `none` [env: CIDRA_GATEWAY_LISTEN]
+    #[arg(long, value_name = "MULTIADDR")]
+    gateway_listen: Option<Listen>,
+    /// Serve metrics here, or `none` [env: CIDRA_METRICS_LISTEN]
+    #[arg(long, value_name = "MULTIADDR")]
+    metrics_listen: Option<Listen>,
+    /// Part in the DHT: auto, client, server or none [env: CIDRA_ROUTING]
+    #[arg(long, value_name = "MODE")]
+    routing: Option<Routing>,
+    /// Do not serve what was only fetched [env: CIDRA_NO_KEEP]
+    #[arg(long)]
+    no_keep: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output) -> Outcome {
+    if global.api()?.is_some() && variable("CIDRA_API").is_none() {
+        return Err(Failure::usage("--api names a daemon elsewhere, and this one would run here: leave it out"));
+    }
+    let mut signals = Signals::new()?;
+    let path = global.repository()?;
+    let settings = arguments.settings(&global)?;
+    let repository = tokio::select! {
+        repository = take(&path) => repository?,
+        () = signals.next() => return Ok(()),
+    };
+    Config::write_template(&repository.config())?;
+    let node = Node::open(repository, settings)?;
+    let running = tokio::select! {
+        running = Running::start(&node, &mut output) => running?,
+        () = signals.next() => return Ok(node.close().await?),
+    };
+    tokio::select! {
+        () = signals.next() => {}
+        () = node.stopped() => {}
+    }
+    let stopping = running.stop(&node);
+    tokio::select! {
+        stopped = stopping => stopped,
+        // A second Ctrl-C: what was acknowledged is durable already.
+        () = signals.next() => Ok(()),
+    }
+}
+
+/// The repository. A command that holds it is waited for; a daemon is not.
+async fn take(path: &Path) -> Outcome<Repository> {
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        match Repository::open(path)? {
+            Opening::Held(repository) => return Ok(repository),
+            Opening::Busy => {}
+        }
+        let holder = find_holder(path).await?;
+        if matches!(holder, Some((_, true))) {
+            return Err(Failure::failed(format!("a daemon runs on {} already", path.display())));
+        }
+        if !told && begun.elapsed() > TELL_AFTER {
+            told = true;
+            warn(&format!("a command is using {}: waiting for its end", path.display()));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A command that takes no longer is not worth a word.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
+impl Arguments {
+    fn settings(&self, global: &Global) -> Outcome<Settings> {
+        let given = |name, flag: &Option<Listen>| match flag {
+            Some(listen) => Ok(Some(listen.clone())),
+            None => variable(name).map(|text| from_variable::<Listen>(name, &text)).transpose(),
+        };
+        let mut settings = settings(global, Role::Daemon)?;
+        if let Some(listen) = given("CIDRA_API_LISTEN", &self.api_listen)? {
+            settings.config.api.listen = listen;
+        }
+        for (name, flag) in
+            [("CIDRA_GATEWAY_LISTEN", &self.gateway_listen), ("CIDRA_METRICS_LISTEN", &self.metrics_listen)]
+        {
+            if let Some(Listen::At(address)) = given(name, flag)? {
+                warn(&format!("this version serves nothing at {address}: it has no gateway and no metrics yet"));
+            }
+        }
+        settings.routing = match self.routing {
+            Some(routing) => Some(routing),
+            None => variable("CIDRA_ROUTING").map(|text| from_variable("CIDRA_ROUTING", &text)).transpose()?,
+        };
+        if self.no_keep || switch_in("CIDRA_NO_KEEP")? {
+            settings.keep = Some(false);
+        }
+        Ok(settings)
+    }
+}
+
+/// The servers of a daemon that is ready.
+struct Running {
+    servers: Vec<Server>,
+}
+
+impl Running {
+    /// Starts everything and prints where it listens.
+    async fn start(node: &Node, output: &mut Output) -> Outcome<Self> {
+        // The port first: that it is taken is the likeliest failure.
+        let tcp = match &node.config().api.listen {
+            Listen::At(address) => Some(api::serve_tcp(node.clone(), address).await?),
+            Listen::Nowhere => None,
+        };
+        let socket = api::serve_socket(node.clone(), &socket_path(node.repository_path())).await?;
+        if !node.settings().offline {
+            let network = node.network().await?;
+            for address in network.listen_addresses().await {
+                announce(output, "Listening", "Swarm listening on ", &with_peer(address, node.peer_id()))?;
+            }
+        }
+        if let Some(server) = &tcp {
+            let address = server.address().to_string();
+            node.repository().announce_api(Some(&address))?;
+            announce(output, "Api", "RPC API server listening on ", &address)?;
+        }
+        match output.is_json() {
+            true => output.object(&json!({"Event": "Ready"}))?,
+            false => output.line("Daemon is ready")?,
+        }
+        output.flush()?;
+        Ok(Self { servers: tcp.into_iter().chain([socket]).collect() })
+    }
+
+    /// Ends the servers, then the network, then makes all durable.
+    async fn stop(self, node: &Node) -> Outcome {
+        node.repository().announce_api(None)?;
+        futures::future::join_all(self.servers.into_iter().map(|server| server.shutdown(GRACE))).await;
+        Ok(node.close().await?)
+    }
+}
+
+/// What requests under way get to end by themselves.
+const GRACE: Duration = Duration::from_secs(1);
+
+fn announce(output: &mut Output, event: &str, words: &str, address: &impl std::fmt::Display) -> Outcome {
+    match output.is_json() {
+        true => output.object(&json!({"Event": event, "Address": address.to_string()}))?,
+        false => output.line(format_args!("{words}{address}"))?,
+    }
+    output.flush()
+}
+
+fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
+    match address.iter().last() {
+        Some(Protocol::P2p(_)) => address,
+        _ => address.with(Protocol::P2p(peer)),
+    }
+}

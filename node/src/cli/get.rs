@@ -1,0 +1,137 @@
+//! `cidra get`: content to files.
+
+mod folder;
+mod sink;
+mod target;
+mod tree;
+mod writer;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use self::sink::Saved;
+use self::target::Target;
+use self::writer::Writer;
+use super::call::Call;
+use super::content_argument::{Content, Fetching};
+use super::failure::{Exit, Failure, Outcome};
+use super::progress::Progress;
+use super::session::Session;
+use crate::api::tree::{Frame, Kind};
+
+/// Fetch content and save it to files
+#[derive(Args, Clone)]
+#[command(
+    after_help = "Example:\n  cidra get CID -o photos\n  cidra get 'ipfs://CID?filename=film.mp4' --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…"
+)]
+pub(super) struct Arguments {
+    /// A file or a folder: a CID, a path under one, an ipfs:// address or that of a gateway page
+    #[arg(value_name = "CID[/PATH]")]
+    path: Content,
+    /// Save it here; an existing folder, or a `/` at the end, puts it inside
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Replace files that are there and different
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    fetching: Fetching,
+}
+
+/// How it stands, as the node tells from time to time.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    total: Option<u64>,
+    received: u64,
+    peers: u64,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
+    let cid = arguments.path.path.cid.to_string();
+    let target = Target::choose(&arguments.path.path, arguments.output.as_deref())?;
+    let mut writer = Writer::new(target, arguments.force)?;
+    let searching = format!("looking for providers of {cid}");
+    let mut progress = Progress::start(session.shows_progress(), &searching);
+    let call = Call::new("cidra/get").argument(&arguments.path);
+    let call = arguments.fetching.into_call(call, &session.global);
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    let mut received = 0;
+    let mut begun = false;
+    let mut bytes = 0;
+    loop {
+        match progress.watch(answer.frame()).await? {
+            Some(Frame::Entry(entry)) => {
+                if !begun {
+                    begun = true;
+                    if entry.kind == Kind::File
+                        && let Some(size) = entry.size
+                    {
+                        progress.set_total(size);
+                    }
+                }
+                writer.entry(entry)?;
+            }
+            Some(Frame::Data(data)) => {
+                writer.data(&data)?;
+                bytes += data.len() as u64;
+                progress.advance(data.len() as u64);
+            }
+            Some(Frame::Note(note)) => {
+                show(&note, &searching, &mut received, &mut progress);
+                report(&note, session)?;
+            }
+            Some(Frame::Error(failed)) => return Err(Failure::new(Exit::from_code(failed.exit), failed.message)),
+            Some(Frame::End) | None => break,
+        }
+    }
+    let path = writer.path();
+    let saved = writer.finish()?;
+    drop(progress);
+    let lossy = path.to_string_lossy();
+    let line = match (session.output.is_json(), saved) {
+        (true, saved) => session.output.object(
+            &json!({"Event": "Done", "Hash": cid, "Path": lossy, "Bytes": bytes, "Already": saved == Saved::Already}),
+        ),
+        (false, Saved::Now) => session.output.line(format_args!("Saving file(s) to {lossy}")),
+        (false, Saved::Already) => session.output.line(format_args!("{lossy} is there already, identical")),
+    };
+    // The files are there, whoever reads this.
+    match line.and_then(|()| session.output.flush()) {
+        Err(failure) if failure.exit() != Exit::ClosedPipe => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+fn show(note: &Map<String, Value>, searching: &str, received: &mut u64, progress: &mut Progress) {
+    let Ok(state) = serde_json::from_value::<State>(Value::Object(note.clone())) else { return };
+    if let Some(total) = state.total.filter(|total| *total > 0) {
+        progress.set_total(total);
+    }
+    if state.received > *received {
+        *received = state.received;
+        progress.alive();
+    }
+    let peers = match state.peers {
+        0 => String::new(),
+        1 => "1 peer".to_owned(),
+        peers => format!("{peers} peers"),
+    };
+    progress.wait_for(if peers.is_empty() { searching.to_owned() } else { format!("waiting for {peers}") });
+    progress.say(peers);
+}
+
+fn report(note: &Map<String, Value>, session: &mut Session) -> Outcome {
+    if !session.output.is_json() || !note.contains_key("Blocks") {
+        return Ok(());
+    }
+    let mut event = note.clone();
+    event.insert("Event".to_owned(), "Progress".into());
+    match session.output.event(&event) {
+        Err(failure) if failure.exit() == Exit::ClosedPipe => Ok(()),
+        result => result,
+    }
+}

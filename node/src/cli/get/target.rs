@@ -1,0 +1,135 @@
+//! Under which name, in which folder, content is saved.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use cidra_content::path::ContentPath;
+
+use crate::cli::failure::{Failure, Outcome};
+
+/// A place that people named, or that follows from what they asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The folder; it is followed through symlinks, as its owner made them.
+    pub(super) folder: PathBuf,
+    /// One name in it.
+    pub(super) name: OsString,
+}
+
+impl Target {
+    /// The place for `content`, given what was said with `-o`.
+    pub(super) fn choose(content: &ContentPath, output: Option<&Path>) -> Outcome<Self> {
+        let Some(output) = output else {
+            return Ok(Self { folder: PathBuf::from("."), name: own_name(content)? });
+        };
+        if output.as_os_str() == "-" {
+            return Err(Failure::usage("get writes files: `cidra cat` writes to standard output"));
+        }
+        if output.as_os_str().is_empty() {
+            return Err(Failure::usage("-o: the name is empty"));
+        }
+        if output.as_os_str().as_bytes().ends_with(b"/") || output.is_dir() {
+            return Ok(Self { folder: output.to_owned(), name: own_name(content)? });
+        }
+        let name = output.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", output.display())))?;
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
+    }
+
+    /// The whole path, for people.
+    pub(super) fn path(&self) -> PathBuf {
+        if self.folder == Path::new(".") { PathBuf::from(&self.name) } else { self.folder.join(&self.name) }
+    }
+
+    /// The name under which it stands until it is complete.
+    pub(super) fn part_name(&self) -> OsString {
+        OsString::from_vec([self.name.as_bytes(), PART_SUFFIX].concat())
+    }
+
+    /// That name with its folder.
+    pub(super) fn part_path(&self) -> PathBuf {
+        self.path().with_file_name(self.part_name())
+    }
+}
+
+/// What is not complete ends in this.
+const PART_SUFFIX: &[u8] = b".cidra-part";
+
+fn own_name(content: &ContentPath) -> Outcome<OsString> {
+    let name = match (&content.filename, content.segments.last()) {
+        (Some(name), _) => name.clone(),
+        (None, Some(name)) => name.clone(),
+        (None, None) => content.cid.to_string(),
+    };
+    match is_plain(name.as_bytes()) {
+        true => Ok(name.into()),
+        false => Err(Failure::usage(format!("{name:?} cannot be the name of a file: say where to save it with -o"))),
+    }
+}
+
+/// Whether this is the name of one entry of a folder, and leads nowhere else.
+pub(super) fn is_plain(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') && !name.contains(&0)
+}
+
+/// A name that came from elsewhere, as a name of the system.
+pub(super) fn os_name(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CID: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+
+    fn choose(content: &str, output: Option<&str>) -> Outcome<Target> {
+        Target::choose(&ContentPath::parse(content).unwrap(), output.map(Path::new))
+    }
+
+    fn path(content: &str, output: Option<&str>) -> PathBuf {
+        choose(content, output).unwrap().path()
+    }
+
+    #[test]
+    fn the_name_is_the_last_part_of_the_path_or_the_filename_or_the_cid() {
+        assert_eq!(path(CID, None), Path::new(CID));
+        assert_eq!(path(&format!("{CID}/a/b.txt"), None), Path::new("b.txt"));
+        assert_eq!(path(&format!("ipfs://{CID}?filename=a%20b.txt"), None), Path::new("a b.txt"));
+    }
+
+    #[test]
+    fn only_an_existing_folder_or_a_slash_at_the_end_puts_it_inside() {
+        let folder = tempfile::tempdir().unwrap();
+        let existing = folder.path().to_str().unwrap();
+
+        assert_eq!(path(&format!("{CID}/x"), Some(existing)), folder.path().join("x"));
+        assert_eq!(path(&format!("{CID}/x"), Some("no/such/")), Path::new("no/such/x"));
+        assert_eq!(path(&format!("{CID}/x"), Some("no/such")), Path::new("no/such"));
+        assert_eq!(path(&format!("{CID}/x"), Some("y")), Path::new("y"));
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        for name in ["..%2F..%2Fetc%2Fpasswd", "..", "%2Fetc%2Fx", "."] {
+            let failure = choose(&format!("ipfs://{CID}?filename={name}"), None).unwrap_err();
+            assert!(failure.message().contains("-o"), "{name}: {}", failure.message());
+        }
+    }
+
+    #[test]
+    fn standard_output_is_for_cat() {
+        assert!(choose(CID, Some("-")).unwrap_err().message().contains("cidra cat"));
+    }
+
+    #[test]
+    fn names_are_plain_or_not() {
+        for name in [&b"a"[..], b"...", b"..a", b".a", b" ", b"caf\xe9", b"a\nb"] {
+            assert!(is_plain(name), "{name:?}");
+        }
+        for name in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0b"] {
+            assert!(!is_plain(name), "{name:?}");
+        }
+    }
+}
