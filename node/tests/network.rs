@@ -1,0 +1,10 @@
+//! Networks of a few nodes in one process, over real sockets on loopback.
+
+#[path = "network/fetch.rs"]
+mod fetch;
+#[path = "network/find.rs"]
+mod find;
+#[path = "network/house.rs"]
+mod house;
+#[path = "network/strangers.rs"]
+mod strangers;

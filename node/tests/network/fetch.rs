@@ -1,0 +1,143 @@
+use bytes::Bytes;
+use cidra_content::block::{DAG_PB, RAW};
+use cidra_content::exchange::Order;
+use cidra_content::{Block, Cid};
+use cidra_node::network::{Config, ConnectError, Session, SwarmKey};
+
+use crate::house::{House, QUIC, TCP, config, delivered, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_comes_over_tcp_from_a_named_holder() {
+    let (alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let block = alice.keep(1_000_000).await;
+
+    bob.fetch(&[block], vec![alice.address().await]).await;
+
+    assert_eq!(bob.network.stats().await.exchange.blocks_received, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_comes_over_quic() {
+    let (alice, bob) = (House::with(config(QUIC)).await, House::with(config(QUIC)).await);
+    let block = alice.keep(1_000_000).await;
+
+    bob.fetch(&[block], vec![alice.address().await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_may_be_named_by_its_address_alone() {
+    let (alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let block = alice.keep(100).await;
+    let mut address = alice.address().await;
+    address.pop();
+
+    bob.fetch(&[block], vec![address]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_blocks_of_all_sizes_come_whole() {
+    let (alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let mut blocks = vec![alice.keep_block(Block::new(RAW, Bytes::new())).await];
+    for len in [1, 65_535, 65_536, 65_537, 262_144, 2 * 1024 * 1024] {
+        blocks.push(alice.keep(len).await);
+    }
+    for _ in 0..200 {
+        blocks.push(alice.keep(3_000).await);
+    }
+
+    bob.fetch(&blocks[1..], vec![alice.address().await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_followed_from_its_root_to_its_leaves() {
+    let (alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let leaves = [alice.keep(300_000).await, alice.keep(300_000).await];
+    let root = alice.keep_block(node(&[*leaves[0].cid(), *leaves[1].cid()])).await;
+    let mut session = bob.network.open(*root.cid(), Order::Any, vec![alice.address().await]).await;
+
+    session.want(vec![(*root.cid(), 0)]).await;
+    let links = loop {
+        if let Some(cidra_node::network::SessionEvent::Delivered { links, .. }) = session.next().await {
+            break links;
+        }
+    };
+    session.want(links.iter().map(|cid| (*cid, 0)).collect()).await;
+
+    let mut came = [delivered(&mut session).await, delivered(&mut session).await];
+    came.sort();
+    let mut expected = leaves.map(|leaf| *leaf.cid());
+    expected.sort();
+    assert_eq!(came, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_serve_each_other_on_one_connection() {
+    let (alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let (from_alice, from_bob) = (alice.keep(500_000).await, bob.keep(500_000).await);
+    let address = alice.address().await;
+    bob.network.connect(address.clone()).await.unwrap();
+
+    bob.fetch(&[from_alice], vec![address]).await;
+    alice.fetch(&[from_bob], vec![bob.address().await]).await;
+
+    assert_eq!(alice.network.peers().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_session_is_forgotten() {
+    let bob = House::with(config(TCP)).await;
+    let unknown = Block::new(RAW, Bytes::from_static(b"nobody has this"));
+    let session: Session = bob.network.open(*unknown.cid(), Order::Any, vec![]).await;
+    session.want(vec![(*unknown.cid(), 0)]).await;
+    assert_eq!(session.report().await.unwrap().wants, 1);
+
+    drop(session);
+
+    // What is asked after the drop is answered after it: no search is left to be counted.
+    let before = bob.network.stats().await.exchange.searches;
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(bob.network.stats().await.exchange.searches, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_network_lets_nobody_else_in() {
+    let key = Some(SwarmKey::generate());
+    let alice = House::with(Config { swarm_key: key, ..config(TCP) }).await;
+    let bob = House::with(Config { swarm_key: key, ..config(TCP) }).await;
+    let other = House::with(Config { swarm_key: Some(SwarmKey::generate()), ..config(TCP) }).await;
+    let public = House::with(config(TCP)).await;
+    let block = alice.keep(1000).await;
+    let address = alice.address().await;
+
+    assert!(matches!(other.network.connect(address.clone()).await, Err(ConnectError::Failed { .. })));
+    assert!(matches!(public.network.connect(address.clone()).await, Err(ConnectError::Failed { .. })));
+    bob.fetch(&[block], vec![address]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_goes_and_comes_back_is_asked_again() {
+    let (mut alice, bob) = (House::with(config(TCP)).await, House::with(config(TCP)).await);
+    let block = alice.keep(1000).await;
+    let address = alice.address().await;
+    bob.network.connect(address.clone()).await.unwrap();
+
+    let mut here = config(TCP);
+    let mut listen = address.clone();
+    listen.pop();
+    here.listen = vec![listen];
+    alice.restart(here).await;
+    until("bob has noticed", || async { bob.network.peers().await.is_empty() }).await;
+
+    bob.fetch(&[block], vec![address]).await;
+}
+
+fn node(links: &[Cid]) -> Block {
+    let mut bytes = vec![];
+    for cid in links {
+        let cid = cid.to_bytes();
+        let link = [&[0x0a, cid.len() as u8][..], &cid, &[0x12, 0, 0x18, 0]].concat();
+        bytes.extend_from_slice(&[0x12, link.len() as u8]);
+        bytes.extend_from_slice(&link);
+    }
+    Block::new(DAG_PB, bytes.into())
+}
