@@ -15,19 +15,19 @@ use libp2p::multiaddr::Protocol;
 use tempfile::TempDir;
 
 /// A node and what it keeps.
-pub struct House {
-    pub network: Network,
-    pub store: Store,
+pub(crate) struct House {
+    pub(crate) network: Network,
+    pub(crate) store: Store,
     keypair: Keypair,
     folder: TempDir,
 }
 
-pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
-pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
 impl House {
     /// A node that listens over TCP and knows these.
-    pub async fn new(bootstrap: &[&House]) -> Self {
+    pub(crate) async fn new(bootstrap: &[&House]) -> Self {
         let mut addresses = vec![];
         for house in bootstrap {
             addresses.push(house.address().await);
@@ -35,7 +35,7 @@ impl House {
         Self::with(Config { bootstrap: addresses, ..config(TCP) }).await
     }
 
-    pub async fn with(config: Config) -> Self {
+    pub(crate) async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store"), store::Options::default()).unwrap();
         let keypair = Keypair::generate_ed25519();
@@ -44,31 +44,31 @@ impl House {
     }
 
     /// Ends the network and begins it anew: same key, same folder.
-    pub async fn restart(&mut self, config: Config) {
+    pub(crate) async fn restart(&mut self, config: Config) {
         self.network.shutdown().await;
         self.network = start(config, &self.keypair, self.folder.path(), &self.store).await;
     }
 
     /// Where it is, with its name.
-    pub async fn address(&self) -> Multiaddr {
+    pub(crate) async fn address(&self) -> Multiaddr {
         let address = self.network.listen_addresses().await.remove(0);
         address.with(Protocol::P2p(self.network.peer_id()))
     }
 
     /// Keeps a raw block of so many bytes that are like no other.
-    pub async fn keep(&self, len: usize) -> Block {
+    pub(crate) async fn keep(&self, len: usize) -> Block {
         let mut bytes = vec![0; len];
         rand::fill(&mut bytes[..]);
         self.keep_block(Block::new(RAW, bytes.into())).await
     }
 
-    pub async fn keep_block(&self, block: Block) -> Block {
+    pub(crate) async fn keep_block(&self, block: Block) -> Block {
         self.store.put(vec![block.clone()]).await.unwrap();
         block
     }
 
     /// Fetches blocks and waits until all are in its store.
-    pub async fn fetch(&self, blocks: &[Block], holders: Vec<Multiaddr>) {
+    pub(crate) async fn fetch(&self, blocks: &[Block], holders: Vec<Multiaddr>) {
         let mut session = self.network.open(*blocks[0].cid(), Order::Any, holders).await;
         session.want(blocks.iter().map(|block| (*block.cid(), 0)).collect()).await;
         for _ in blocks {
@@ -80,7 +80,7 @@ impl House {
     }
 }
 
-pub fn config(listen: &str) -> Config {
+pub(crate) fn config(listen: &str) -> Config {
     Config { listen: vec![listen.parse().unwrap()], routing: Routing::Server, ..Config::default() }
 }
 
@@ -90,7 +90,7 @@ async fn start(config: Config, keypair: &Keypair, folder: &Path, store: &Store) 
 }
 
 /// Waits for the next block, whatever is said to be missing meanwhile.
-pub async fn delivered(session: &mut Session) -> cidra_content::Cid {
+pub(crate) async fn delivered(session: &mut Session) -> cidra_content::Cid {
     let next = async {
         loop {
             match session.next().await.expect("the network runs") {
@@ -103,7 +103,7 @@ pub async fn delivered(session: &mut Session) -> cidra_content::Cid {
 }
 
 /// Waits until something holds.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begun = std::time::Instant::now();
     while !holds().await {
         assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
@@ -112,4 +112,4 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
 }
 
 /// On a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
