@@ -36,8 +36,8 @@ impl Opening<'_> {
         if is_made && !has(roots::NAME) {
             return Err(OpenError::RootsMissing { path: self.folder.join(roots::NAME) });
         }
-        let roots = Roots::open(self.disk.clone()).map_err(|error| self.database_error(roots::NAME, error))?;
         let segments: BTreeSet<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+        let roots = self.roots(is_made || !segments.is_empty())?;
         let (index, summary) = self.index(&segments, &roots)?;
 
         let mut rows = summary.rows;
@@ -63,6 +63,18 @@ impl Opening<'_> {
         let reserve = Reserve::hold(self.disk.clone(), self.options.reserve);
         let shared = Shared::new(self.folder.to_path_buf(), self.disk, index, roots, rows, generation);
         Ok(Writer::new(Arc::new(shared), appender, reserve))
+    }
+
+    fn roots(&self, in_use: bool) -> Result<Roots, OpenError> {
+        let failed = |error| self.database_error(roots::NAME, error);
+        match Roots::open(self.disk.clone()).map_err(failed) {
+            // Making it was cut short, before anything could be in it.
+            Err(OpenError::Database { .. }) if !in_use => {
+                self.disk.remove(roots::NAME).map_err(|error| self.error(roots::NAME, error))?;
+                Roots::open(self.disk.clone()).map_err(failed)
+            }
+            opened => opened,
+        }
     }
 
     /// Whether the store was made to the end.

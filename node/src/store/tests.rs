@@ -1,0 +1,35 @@
+//! Tests on a disk made for them: power loss, a full disk, failing syncs, damage.
+
+mod damage;
+mod full_disk;
+mod power_loss;
+mod unreliable_disk;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cidra_content::block::{Block, RAW};
+
+use super::{OpenError, Options, Store};
+use unreliable_disk::UnreliableDisk;
+
+fn open(disk: &UnreliableDisk) -> Result<Store, OpenError> {
+    open_with(disk, OPTIONS)
+}
+
+fn open_with(disk: &UnreliableDisk, options: Options) -> Result<Store, OpenError> {
+    Store::open_on(Arc::new(disk.clone()), Path::new("/the/store"), options)
+}
+
+const OPTIONS: Options = Options { segment_size: 20_000, reserve: 64 * 1024, readers: 1 };
+
+fn blocks(numbers: std::ops::Range<u32>, length: usize) -> Vec<Block> {
+    numbers.map(|number| block(number, length)).collect()
+}
+
+fn block(number: u32, length: usize) -> Block {
+    let mut data = number.to_le_bytes().to_vec();
+    data.resize(length.max(4), number as u8);
+    Block::new(RAW, Bytes::from(data))
+}
