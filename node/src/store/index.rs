@@ -263,7 +263,7 @@ impl Index {
 /// The file of the index.
 pub(super) const NAME: &str = "index.redb";
 /// redb's default is a gibibyte. Upper levels of the tree and recent leaves are enough.
-const CACHE: usize = 12 * 1024 * 1024;
+const CACHE: usize = 8 * 1024 * 1024;
 
 const BLOCKS: TableDefinition<'_, &[u8], [u8; ENTRY]> = TableDefinition::new("blocks");
 const SEGMENTS: TableDefinition<'_, u32, (u64, u64, u64, u64, bool)> = TableDefinition::new("segments");
