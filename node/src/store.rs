@@ -7,6 +7,7 @@
 
 mod database;
 mod disk;
+mod flusher;
 mod index;
 mod lease;
 mod open;
@@ -102,8 +103,9 @@ impl Store {
     }
 
     fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Store, OpenError> {
-        let writer = open::open(disk, dir, &options)?;
-        let threads = Threads::start(writer, options.readers).map_err(|error| OpenError::of(dir, "", error))?;
+        let (writer, flushing) = open::open(disk, dir, &options)?;
+        let threads =
+            Threads::start(writer, flushing, options.readers).map_err(|error| OpenError::of(dir, "", error))?;
         Ok(Store { threads: Arc::new(threads) })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::disk::Disk;
+use super::flusher::{Flusher, Flushing};
 use super::index::{self, Entry, Index, Insertion, Row};
 use super::record::{SEGMENT_HEADER, segment_name, segment_number};
 use super::reserve::Reserve;
@@ -17,7 +18,7 @@ use super::writer::Writer;
 use super::{Options, Shared};
 
 /// Open the store on `disk`; `folder` is its name for people.
-pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path, options: &Options) -> Result<Writer, OpenError> {
+pub(super) fn open(disk: Arc<dyn Disk>, folder: &Path, options: &Options) -> Result<(Writer, Flushing), OpenError> {
     let opening = Opening { disk, folder, options };
     opening.open()
 }
@@ -29,7 +30,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn open(self) -> Result<Writer, OpenError> {
+    fn open(self) -> Result<(Writer, Flushing), OpenError> {
         let names = self.disk.list().map_err(|error| self.error("", error))?;
         let has = |name: &str| names.iter().any(|other| other == name);
         let is_made = has(VERSION_FILE) && self.check_version()?;
@@ -58,11 +59,12 @@ impl Opening<'_> {
         let next = segments.iter().chain(rows.keys()).max().map_or(1, |number| number + 1);
         let last = last.filter(|(_, length)| *length < u64::from(self.options.segment_size));
         let last = last.and_then(|(number, length)| Some((number, u32::try_from(length).ok()?)));
-        let appender = Appender::new(self.disk.clone(), self.options.segment_size, last, next)
+        let (flusher, flushing) = Flusher::new();
+        let appender = Appender::new(self.disk.clone(), self.options.segment_size, last, next, flusher)
             .map_err(|error| self.error("", error))?;
         let reserve = Reserve::hold(self.disk.clone(), self.options.reserve);
         let shared = Shared::new(self.folder.to_path_buf(), self.disk, index, roots, rows, generation);
-        Ok(Writer::new(Arc::new(shared), appender, reserve))
+        Ok((Writer::new(Arc::new(shared), appender, reserve), flushing))
     }
 
     fn roots(&self, in_use: bool) -> Result<Roots, OpenError> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::disk::{Disk, File};
+use super::flusher::Flusher;
 use super::index::{Key, Location};
 use super::record::{Head, Kind, SEGMENT_HEADER, segment_header, segment_name};
 
@@ -100,6 +101,7 @@ pub(super) struct Appender {
     /// Of the segments that grew since the last commit.
     lengths: BTreeMap<u32, u64>,
     sync_folder: bool,
+    flusher: Flusher,
 }
 
 #[derive(Debug)]
@@ -111,12 +113,27 @@ struct Last {
 
 impl Appender {
     /// Append to the segment `last` of this length where there is room, to new ones of at most `limit` bytes after that.
-    pub(super) fn new(disk: Arc<dyn Disk>, limit: u32, last: Option<(u32, u32)>, next: u32) -> io::Result<Appender> {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        limit: u32,
+        last: Option<(u32, u32)>,
+        next: u32,
+        flusher: Flusher,
+    ) -> io::Result<Appender> {
         let last = match last {
             Some((number, length)) => Some(Last { number, length, file: disk.open(&segment_name(number))? }),
             None => None,
         };
-        Ok(Appender { disk, limit, last, next, unsynced: Vec::new(), lengths: BTreeMap::new(), sync_folder: false })
+        Ok(Appender {
+            disk,
+            limit,
+            last,
+            next,
+            unsynced: Vec::new(),
+            lengths: BTreeMap::new(),
+            sync_folder: false,
+            flusher,
+        })
     }
 
     /// Append the first records, as many as go into one segment, and say where they are. On an error none of them is there.
@@ -146,6 +163,7 @@ impl Appender {
             // Half a record must not stay: the next one is written over it, and opening cuts it.
             let _ = last.file.set_len(last.length.into());
         })?;
+        self.flusher.appended(&last.file, (end - last.length) as usize);
         last.length = end;
         self.lengths.insert(last.number, end.into());
         if !self.unsynced.iter().any(|file| Arc::ptr_eq(file, &last.file)) {
@@ -170,9 +188,7 @@ impl Appender {
 
     /// Put everything appended on the disk.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        for file in &self.unsynced {
-            file.sync_data()?;
-        }
+        self.flusher.sync(&self.unsynced)?;
         if self.sync_folder {
             self.disk.sync_folder()?;
             self.sync_folder = false;

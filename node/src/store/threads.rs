@@ -1,8 +1,9 @@
-//! The threads of a store: one writes, a few read. They end with the last handle.
+//! The threads of a store: one writes, one flushes, a few read. They end with the last handle.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use super::flusher::Flushing;
 use super::shared::Shared;
 use super::writer::Writer;
 
@@ -14,9 +15,10 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn start(writer: Writer, readers: usize) -> std::io::Result<Threads> {
+    pub(super) fn start(writer: Writer, flushing: Flushing, readers: usize) -> std::io::Result<Threads> {
         let threads = Threads { shared: writer.shared.clone(), running: Mutex::default() };
         threads.spawn("store-writer", move || run_writer(writer))?;
+        threads.spawn("store-flusher", move || flushing.run())?;
         for _ in 0..readers.max(1) {
             let shared = threads.shared.clone();
             threads.spawn("store-reader", move || shared.run_reader())?;
