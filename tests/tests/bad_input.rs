@@ -1,0 +1,186 @@
+//! What people and strangers do wrong: a message that names the thing, the exit code that scripts rely on, and nothing lost.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cidra_content::block::{Block, DAG_PB};
+
+use cidra_tests::suite::MIB;
+use cidra_tests::{Finished, Repository, sample};
+
+#[test]
+fn a_cid_that_is_none_and_an_unknown_flag_are_wrong_usage() {
+    let repository = Repository::new();
+
+    says(&repository.cidra(["cat", "not-a-cid"]).run().exits(2), "not-a-cid");
+    says(&repository.cidra(["get", "bafkreigh2akiscaildc"]).run().exits(2), "bafkreigh2akiscaildc");
+    says(&repository.cidra(["add", "--no-such-flag", "."]).run().exits(2), "--no-such-flag");
+    says(&repository.cidra(["swarm", "connect", "/ip4/nowhere"]).run().exits(2), "/ip4/nowhere");
+}
+
+#[test]
+fn what_is_not_there_is_exit_3_with_its_name() {
+    let repository = Repository::new();
+    let folder = repository.file("folder");
+    sample::folder(&folder, 3, 1);
+    let cid = repository.add(&folder);
+    let absent = "bafkreicekgblbe5zvy5nsfv3trtn4ahenqr4hnlhcqntzqg7pz5idr74oe";
+
+    says(&repository.cidra(["--offline", "cat", &format!("{cid}/no such file")]).run().exits(3), "no such file");
+    says(&repository.cidra(["--offline", "cat", absent]).run().exits(3), absent);
+    let nobody = ["--timeout", "2s", "--bootstrap", "none", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+    says(&repository.cidra(["cat", absent]).args(nobody).run().exits(3), absent);
+}
+
+#[test]
+fn a_path_that_cannot_be_added_is_named_and_the_rest_is_not_lost() {
+    let repository = Repository::new();
+    says(&repository.cidra(["add", "missing"]).run().exits(1), "missing");
+
+    let pipe = repository.file("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    says(&repository.cidra(["add", "pipe"]).run().exits(1), "pipe");
+    says(&repository.cidra(["add", "/dev/null"]).run().exits(1), "/dev/null");
+
+    let good = repository.file("good");
+    sample::file(&good, 1000, 1);
+    let mixed = repository.cidra(["add", "-q", "good", "missing"]).run().exits(1);
+    says(&mixed, "missing");
+    for cid in mixed.lines() {
+        repository.cidra(["--offline", "cat", cid]).run().success();
+    }
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_comes_back_as_it_was() {
+    let repository = Repository::new();
+    let folder = repository.file("folder");
+    fs::create_dir(&folder).expect("the test's own folder");
+    let name = OsStr::from_bytes(b"caf\xe9.txt");
+    fs::write(folder.join(name), "content").expect("the test's own folder");
+    symlink("nowhere/at all", folder.join("link")).expect("the test's own folder");
+
+    let cid = repository.add(&folder);
+    repository.cidra(["--offline", "get", &cid, "-o", "out"]).run().success();
+
+    let out = repository.file("out");
+    assert_eq!(fs::read(out.join(name)).expect("it came back under its name"), b"content");
+    assert_eq!(fs::read_link(out.join("link")).expect("a link came back").to_string_lossy(), "nowhere/at all");
+}
+
+#[test]
+fn a_config_with_an_unknown_key_and_a_newer_repository_are_refused() {
+    let repository = Repository::new();
+    repository.cidra(["repo", "stat"]).run().success();
+    let config = repository.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap_or_default();
+    fs::write(&config, format!("surprise = 1\n{text}")).expect("the test's own repository");
+
+    says(&repository.cidra(["repo", "stat"]).run().exits(1), "surprise");
+    says(&repository.cidra(["daemon"]).run().exits(1), "surprise");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_flag() {
+    let repository = Repository::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().expect("it listens").port());
+
+    let refused = repository
+        .cidra([
+            "daemon",
+            "--bootstrap",
+            "none",
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            "--api-listen",
+            &address,
+        ])
+        .run()
+        .exits(1);
+
+    says(&refused, "--api-listen");
+}
+
+#[test]
+fn a_daemon_starts_at_once_though_its_bootstrap_node_does_not_answer() {
+    let repository = Repository::new();
+    let begin = Instant::now();
+
+    let daemon = repository.daemon(&["/ip4/127.0.0.1/tcp/9", "/dns4/does-not-exist.invalid/tcp/4001"]);
+
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    daemon.stop();
+}
+
+#[test]
+fn get_refuses_what_stands_in_its_way_without_force() {
+    let repository = Repository::new();
+    let file = repository.file("file");
+    sample::file(&file, MIB, 1);
+    let cid = repository.add(&file);
+    fs::write(repository.file("out"), "something else").expect("the test's own folder");
+
+    says(&repository.cidra(["--offline", "get", &cid, "-o", "out"]).run().exits(1), "out");
+    assert_eq!(fs::read(repository.file("out")).expect("it stands"), b"something else");
+
+    repository.cidra(["--offline", "get", &cid, "-o", "out", "--force"]).run().success();
+    sample::assert_same(&file, &repository.file("out"));
+    repository.cidra(["--offline", "get", &cid, "-o", "out"]).run().success();
+}
+
+#[test]
+fn a_hostile_folder_writes_nothing_outside_its_target() {
+    let repository = Repository::new();
+    for names in [&["../x"][..], &["/x"], &["a/../../x"], &[".."], &["."], &[""], &["same", "same"], &["a\0b"]] {
+        let leaf = repository.cidra(["block", "put", "-"]).input(*b"payload").run().success().text().to_owned();
+        let leaf: cid::Cid = leaf.parse().expect("it prints a CID");
+        let folder = Block::new(DAG_PB, folder_of(names, &leaf));
+        let put = repository.cidra(["block", "put", "--cid-codec", "dag-pb", "-"]).input(folder.data().to_vec()).run();
+        assert_eq!(put.success().text(), folder.cid().to_string());
+
+        let got = repository.cidra(["--offline", "get", &folder.cid().to_string(), "-o", "out/inner"]).run();
+
+        assert_ne!(got.code, Some(0), "{names:?} came out as if nothing were wrong");
+        assert!(got.signal.is_none() && !got.stderr.is_empty(), "{names:?}: {got:?}");
+        let beside: Vec<_> = fs::read_dir(repository.folder()).expect("the test's own folder").flatten().collect();
+        assert!(
+            beside.iter().all(|entry| entry.file_name() == "repo" || entry.file_name() == "out"),
+            "{names:?}: {beside:?}"
+        );
+        assert!(!repository.file("out/x").exists(), "{names:?} wrote beside its target");
+        // Not there where the refusal came before the first entry.
+        let _ = fs::remove_dir_all(repository.file("out"));
+    }
+}
+
+/// The dag-pb bytes of a UnixFS folder whose entries have these names and all lead to one block.
+fn folder_of(names: &[&str], leaf: &cid::Cid) -> Bytes {
+    let mut out = Vec::new();
+    for name in names {
+        let mut link = field(1, &leaf.to_bytes());
+        link.extend(field(2, name.as_bytes()));
+        link.extend([0x18, 7]);
+        out.extend(field(2, &link));
+    }
+    out.extend(field(1, &[8, 1]));
+    out.into()
+}
+
+/// A protobuf field of bytes, shorter than 128.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).expect("the test's own, short");
+    assert!(length < 128);
+    [&[number << 3 | 2, length], bytes].concat()
+}
+
+fn says(finished: &Finished, wanted: &str) {
+    assert!(finished.stderr.contains(wanted), "the message does not name {wanted:?}: {}", finished.stderr);
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+}
