@@ -15,7 +15,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits for the line that says that it is ready.
     pub fn start(call: Call, ready: &str) -> Daemon {
-        let mut running = call.limit(Duration::MAX / 4).start();
+        let mut running = call.limit(LIFE).start();
         let lines = running.wait_for_line(LIMIT, |line| line == ready);
         let listening = |line: &String| line.strip_prefix("Swarm listening on ").map(str::to_owned);
         Daemon { running, addresses: lines.iter().filter_map(listening).collect() }
@@ -75,6 +75,9 @@ impl Daemon {
         self.running.kill();
     }
 }
+
+/// Longer than any suite.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// A stop is a matter of seconds.
 pub const STOP_LIMIT: Duration = Duration::from_secs(10);
