@@ -104,7 +104,9 @@ fn lock(data: &Path) -> Result<File> {
     let lock = File::create(&path).with_context(|| format!("cannot use {}", path.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => bail!("another cidra-bootstrap uses {}: stop it, or name another folder with --data", data.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another cidra-bootstrap uses {}: stop it, or name another folder with --data", data.display())
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }

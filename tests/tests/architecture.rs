@@ -188,11 +188,11 @@ fn spawning_has_its_places(source: &Source) -> Vec<String> {
 fn channels_have_a_capacity(source: &Source) -> Vec<String> {
     let unfit = |name: &&Name| {
         let segments: Vec<&str> = name.segments.iter().map(String::as_str).collect();
-        match segments[..] {
-            ["std", .., "mpsc", "channel"] => true,
-            [.., "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver"] => true,
-            _ => false,
-        }
+        matches!(
+            segments[..],
+            ["std", .., "mpsc", "channel"]
+                | [.., "unbounded" | "unbounded_channel" | "UnboundedSender" | "UnboundedReceiver"]
+        )
     };
     broken(source, "every channel has a capacity", source.names(), unfit)
 }

@@ -77,7 +77,8 @@ impl Cluster {
         config.swarm.low_water = KEPT as u32;
         config.swarm.high_water = KEPT as u32;
         let listen = Some(vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()]);
-        let settings = Settings { config, role: Role::Daemon, listen, bootstrap: Some(bootstrap), ..Settings::default() };
+        let settings =
+            Settings { config, role: Role::Daemon, listen, bootstrap: Some(bootstrap), ..Settings::default() };
         self._folders.push(folder);
         let node = Node::open(repository, settings).unwrap();
         node.network().await.unwrap();

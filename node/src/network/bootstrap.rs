@@ -109,7 +109,7 @@ mod tests {
         let mut pauses = vec![];
 
         for _ in 0..10 {
-            assert_eq!(bootstrap.due(now, |_| false), [address.clone()]);
+            assert_eq!(bootstrap.due(now, |_| false), std::slice::from_ref(&address));
             assert!(bootstrap.due(now, |_| false).is_empty(), "while it is dialled it is not dialled again");
             let pause = bootstrap.handle_failed(&address, now).unwrap();
             pauses.push(pause.as_secs());

@@ -63,11 +63,8 @@ async fn a_search_that_begins_before_anybody_is_known_waits_for_them() {
     let block = alice.keep(10).await;
     alice.network.provide(*block.cid()).await.unwrap();
 
-    let client = House::with(Config {
-        bootstrap: vec![carol.address().await],
-        routing: Routing::Client,
-        ..config(TCP)
-    });
+    let client =
+        House::with(Config { bootstrap: vec![carol.address().await], routing: Routing::Client, ..config(TCP) });
     let found: Vec<_> = client.await.network.find_providers(*block.cid(), 1).collect().await;
 
     assert_eq!(found.len(), 1);

@@ -25,7 +25,7 @@ async fn garbage_ends_the_connection() {
     stream.write_all(&[0x7f; 1000]).await.unwrap();
     stream.flush().await.unwrap();
 
-    stranger.is_closed().await;
+    stranger.until_closed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn a_frame_announced_with_100_mb_ends_the_connection_before_its_bytes() {
     stream.write_all(&want).await.unwrap();
     stream.flush().await.unwrap();
 
-    stranger.is_closed().await;
+    stranger.until_closed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ impl Stranger {
         stream
     }
 
-    async fn is_closed(self) {
+    async fn until_closed(self) {
         timeout(PATIENCE, self.connection).await.expect("closed in time").unwrap();
     }
 }

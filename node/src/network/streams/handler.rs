@@ -109,7 +109,8 @@ impl UpgradeInfo for Protocols {
     type InfoIter = std::vec::IntoIter<StreamProtocol>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.to_vec().into_iter()
+        let names: Vec<StreamProtocol> = self.0.iter().cloned().collect();
+        names.into_iter()
     }
 }
 
