@@ -1,6 +1,7 @@
 //! Bringing the network up: transports, behaviours, listeners, the peers of the last run, the tasks.
 
 use std::io;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +100,8 @@ impl Driver {
         if usable.is_empty() && !self.config.listen.is_empty() {
             return Err(StartError::NothingPrivate);
         }
+        // All are probed before any is bound, as one that is bound would be in the way of others.
+        let usable: Vec<Multiaddr> = usable.into_iter().map(free).collect();
         let mut listeners = Vec::with_capacity(usable.len());
         let mut failed = None;
         for address in usable {
@@ -172,6 +175,29 @@ fn is_taken(error: &io::Error) -> bool {
         };
     }
     false
+}
+
+/// The address, or with any port when its own is taken. libp2p shares a port with other processes of the same user, who
+/// would get some of the connections meant for us: so it is tried without sharing.
+fn free(address: Multiaddr) -> Multiaddr {
+    let mut parts = address.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::V4(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::V6(ip),
+        _ => return address,
+    };
+    let bound = match parts.next() {
+        Some(Protocol::Tcp(port)) if port != 0 => TcpListener::bind((ip, port)).map(drop),
+        Some(Protocol::Udp(port)) if port != 0 => UdpSocket::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    };
+    match bound {
+        Err(error) if is_taken(&error) => {
+            tracing::info!(%address, "the port is taken: listening on a free one");
+            with_any_port(&address)
+        }
+        _ => address,
+    }
 }
 
 fn with_any_port(address: &Multiaddr) -> Multiaddr {

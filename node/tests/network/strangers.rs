@@ -118,7 +118,31 @@ impl Stranger {
     }
 }
 
-/// Opens streams when asked, refuses those of the other side, ends with the connection.
+/// Takes a stream for blocks and listens to nothing on it; speaks no other protocol.
+async fn answer(mut stream: SubstreamBox) -> std::io::Result<()> {
+    stream.write_all(b"\x13/multistream/1.0.0\n").await?;
+    stream.flush().await?;
+    loop {
+        let mut length = [0];
+        stream.read_exact(&mut length).await?;
+        let mut name = vec![0; usize::from(length[0])];
+        stream.read_exact(&mut name).await?;
+        match &name[..] {
+            b"/multistream/1.0.0\n" => {}
+            b"/cidra/blocks/1.0.0\n" => {
+                stream.write_all(b"\x14/cidra/blocks/1.0.0\n").await?;
+                stream.flush().await?;
+                return std::future::pending().await;
+            }
+            _ => {
+                stream.write_all(b"\x03na\n").await?;
+                stream.flush().await?;
+            }
+        }
+    }
+}
+
+/// Opens streams when asked, answers those of the other side, ends with the connection.
 async fn keep(mut muxer: StreamMuxerBox, mut wanted: mpsc::Receiver<oneshot::Sender<SubstreamBox>>) {
     let mut pending: Option<oneshot::Sender<SubstreamBox>> = None;
     poll_fn(|cx| {
@@ -135,7 +159,10 @@ async fn keep(mut muxer: StreamMuxerBox, mut wanted: mpsc::Receiver<oneshot::Sen
                 continue;
             }
             match muxer.poll_inbound_unpin(cx) {
-                Poll::Ready(Ok(_)) => continue,
+                Poll::Ready(Ok(stream)) => {
+                    tokio::spawn(answer(stream));
+                    continue;
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
