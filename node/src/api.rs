@@ -24,6 +24,7 @@ mod repo;
 mod routing;
 mod serve;
 mod swarm;
+mod trailing;
 pub mod tree;
 mod upload;
 mod walk;

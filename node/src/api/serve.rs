@@ -3,6 +3,7 @@
 //! Connections are counted and bounded. A server that is shut down takes no more, lets the requests under way end within a
 //! bounded time, then cuts them; one that is dropped cuts them at once.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::FutureExt;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::doors::Doors;
 use super::routed;
+use super::trailing::Trailing;
 use crate::config;
 use crate::node::Node;
 
@@ -221,7 +224,8 @@ async fn serve(
     head_timeout: Option<Duration>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let service = TowerToHyperService::new(router);
+    let (stream, turns) = Trailing::new(stream);
+    let service = service_fn(move |request| turns.clone().answer(router.clone(), request).map(Ok::<_, Infallible>));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));

@@ -117,6 +117,34 @@ async fn a_host_stays_until_its_last_guest_has_left() {
     assert!(!path.exists());
 }
 
+#[tokio::test]
+async fn errors_that_come_late_are_told_in_trailers_to_callers_that_say_nothing_of_them() {
+    let house = house();
+    let server = serve_tcp(house.node.clone(), &"/ip4/127.0.0.1/tcp/0".parse().unwrap()).await.unwrap();
+    let mut stream = connect(server.address()).await;
+    let body = "--b\r\n\r\nsmall\r\n--b\r\n\r\nnext\r\n--b\r\nno header\r\n\r\n\r\n--b--\r\n";
+    let head = format!(
+        "POST /api/v0/block/put HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\n\r\n",
+        body.len()
+    );
+    // Twice on one connection: the second head is found, too.
+    for _ in 0..2 {
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") || !answer.contains("\r\n0\r\n") {
+            let mut bytes = [0; 1024];
+            let count = tokio::time::timeout(SOON, stream.read(&mut bytes)).await.unwrap().unwrap();
+            assert_ne!(count, 0, "{answer}");
+            answer += std::str::from_utf8(&bytes[..count]).unwrap();
+        }
+
+        assert!(answer.contains("\"Size\":5"), "{answer}");
+        assert!(answer.contains("\r\nx-stream-error: the upload is malformed"), "{answer}");
+        assert!(answer.contains("\r\nx-cidra-exit: 2\r\n"), "{answer}");
+    }
+}
+
 fn house() -> House {
     House::new(|_| Doors::local())
 }
