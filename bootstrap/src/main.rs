@@ -35,7 +35,8 @@ fn run(arguments: Arguments) -> Result<()> {
     if let Some(Command::Health) = arguments.command {
         return status::ask(&data);
     }
-    let filter = EnvFilter::try_from_env("CIDRA_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("CIDRA_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,cidra_bootstrap=info,cidra_node=info,libp2p_kad=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let result = runtime.block_on(serve(&arguments, &data));

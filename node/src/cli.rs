@@ -202,7 +202,7 @@ const REPORT_GRACE: Duration = Duration::from_secs(2);
 
 fn start_log(command: &Command, global: &Global) -> Outcome {
     let default = match (global.verbose, command) {
-        (0, Command::Daemon(_)) | (1, _) => "info",
+        (0, Command::Daemon(_)) | (1, _) => "warn,cidra_node=info,libp2p_kad=error",
         (0, _) => "error",
         _ => "debug",
     };

@@ -175,6 +175,7 @@ fn spawning_has_its_places(source: &Source) -> Vec<String> {
         "node" => {
             matches!(source.module().first(), Some(&("network" | "api" | "gateway" | "metrics" | "pool" | "store")))
         }
+        "bootstrap" => matches!(source.module().first(), Some(&("metrics" | "status"))),
         package => package == "tests",
     };
     let spawn = |name: &&Name| {

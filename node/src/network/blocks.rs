@@ -1,6 +1,7 @@
 //! What carries out the exchange of blocks: its machine, the streams to its partners, and the work under way for it in the
 //! store and the hashing pool. It decides nothing; what needs the swarm is done by the driver.
 
+mod partner;
 mod reader;
 mod writer;
 
@@ -16,16 +17,17 @@ use cidra_content::exchange::message::{Message, RequestId};
 use cidra_content::exchange::wire::native::{PROTOCOL, Referral};
 use cidra_content::exchange::{self, Exchange, Protocol, SessionId};
 use cidra_content::hash::Expect;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncRead, AsyncWrite, FutureExt};
 use libp2p::swarm::ConnectionId;
 use libp2p::{PeerId, StreamProtocol};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{AbortHandle, spawn};
 
+pub(super) use self::partner::{Heard, LinkId, Partner, PartnerState, Report};
+use self::partner::{listen, speak};
 use self::reader::{BUDGET_UNIT, Payload, Reader};
-use self::writer::{Outgoing, Queues, Said, Writer};
+use self::writer::{Outgoing, Said};
 use super::ConnectError;
 use super::session::SessionEvent;
 use super::streams::{Slot, StreamRequest};
@@ -50,79 +52,6 @@ pub(super) struct Blocks {
     reports: mpsc::Sender<Report>,
     budget: Arc<Semaphore>,
     next_link: u64,
-}
-
-/// A peer with which blocks are exchanged, or that is asked whether it does.
-pub(super) struct Partner {
-    pub(super) link: LinkId,
-    /// Where our stream is.
-    pub(super) connection: ConnectionId,
-    pub(super) state: PartnerState,
-    readers: Vec<(ConnectionId, Task)>,
-    /// When something was last heard from it or sent to it.
-    pub(super) active: Instant,
-}
-
-/// How far it is with a partner.
-pub(super) enum PartnerState {
-    /// It speaks no protocol for blocks.
-    Mute,
-    Open(Speaker),
-    /// Our stream is being opened; its streams wait.
-    Opening {
-        request: StreamRequest,
-        waiting: Vec<(ConnectionId, libp2p::Stream, Slot)>,
-    },
-}
-
-/// Names the time with a partner from its first connection to its last: what comes late of one before is ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LinkId(u64);
-
-/// Feeds the task that writes to a partner.
-pub(super) struct Speaker {
-    said: mpsc::Sender<Said>,
-    blocks: mpsc::Sender<Outgoing>,
-    _task: Task,
-}
-
-/// A spawned task, ended when this is dropped.
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What the tasks of streams report.
-#[derive(Debug)]
-pub(super) struct Report {
-    pub(super) peer: PeerId,
-    pub(super) link: LinkId,
-    pub(super) heard: Heard,
-}
-
-/// See [`Report`].
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// The stream is over.
-    Ended {
-        why: String,
-    },
-    Message(Message),
-    Payload(Payload),
-    Progress(usize),
-    Refer {
-        root: Cid,
-        peers: Vec<Referral>,
-    },
-    Sent {
-        request: RequestId,
-        cid: Cid,
-        bytes: usize,
-        last: bool,
-    },
 }
 
 /// Work that is done.
@@ -195,7 +124,7 @@ impl Blocks {
             PartnerState::Mute => {}
             PartnerState::Opening { waiting, .. } => waiting.push((connection, stream, slot)),
             PartnerState::Open(_) => {
-                partner.readers.retain(|(_, task)| !task.0.is_finished());
+                partner.readers.retain(|(_, task)| !task.is_finished());
                 let (reports, budget) = (self.reports.clone(), self.budget.clone());
                 let task = listen(Reader { peer, link: partner.link, stream, reports, budget }, slot);
                 partner.readers.push((connection, task));
@@ -408,31 +337,5 @@ impl Blocks {
 const REPORTS: usize = 512;
 /// Bytes of payloads that came in and are not stored yet, of all peers; then readers wait. Twice what the machine asks for.
 const BUDGET: usize = 64 * 1024 * 1024;
-/// Messages that wait to be written to one peer; one that has more does not read, and is dropped.
-const SAID: usize = 1024;
-/// Blocks that wait to be written to one peer; the machine bounds their bytes, and loads no more than so many tiny ones.
-const OUTGOING: usize = 16 * 1024;
 /// A peer that blocks went to or came from within this time is not idle.
 const RECENT: Duration = Duration::from_secs(5);
-
-fn speak<S>(peer: PeerId, link: LinkId, stream: S, reports: mpsc::Sender<Report>) -> Speaker
-where
-    S: AsyncWrite + Send + Unpin + 'static,
-{
-    let (said_sender, said) = mpsc::channel(SAID);
-    let (blocks_sender, blocks) = mpsc::channel(OUTGOING);
-    let writer = Writer { peer, link, stream, said, blocks, reports, queues: Queues::default() };
-    let task = Task(spawn(writer.run()).abort_handle());
-    Speaker { said: said_sender, blocks: blocks_sender, _task: task }
-}
-
-fn listen<S>(reader: Reader<S>, slot: Slot) -> Task
-where
-    S: AsyncRead + Send + Unpin + 'static,
-{
-    let run = async move {
-        reader.run().await;
-        drop(slot);
-    };
-    Task(spawn(run).abort_handle())
-}

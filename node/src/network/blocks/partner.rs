@@ -1,0 +1,122 @@
+//! A peer with which blocks are exchanged: its streams, and the tasks that read and write them.
+
+use std::time::Instant;
+
+use cid::Cid;
+use cidra_content::exchange::message::{Message, RequestId};
+use cidra_content::exchange::wire::native::Referral;
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
+use libp2p::swarm::ConnectionId;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn};
+
+use super::super::streams::{Slot, StreamRequest};
+use super::reader::{Payload, Reader};
+use super::writer::{Outgoing, Queues, Said, Writer};
+
+/// A peer with which blocks are exchanged, or that is asked whether it does.
+pub(in crate::network) struct Partner {
+    pub(in crate::network) link: LinkId,
+    /// Where our stream is.
+    pub(in crate::network) connection: ConnectionId,
+    pub(in crate::network) state: PartnerState,
+    pub(super) readers: Vec<(ConnectionId, Task)>,
+    /// When something was last heard from it or sent to it.
+    pub(in crate::network) active: Instant,
+}
+
+/// How far it is with a partner.
+pub(in crate::network) enum PartnerState {
+    /// It speaks no protocol for blocks.
+    Mute,
+    Open(Speaker),
+    /// Our stream is being opened; its streams wait.
+    Opening {
+        request: StreamRequest,
+        waiting: Vec<(ConnectionId, libp2p::Stream, Slot)>,
+    },
+}
+
+/// Names the time with a partner from its first connection to its last: what comes late of one before is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::network) struct LinkId(pub(super) u64);
+
+/// Feeds the task that writes to a partner.
+pub(in crate::network) struct Speaker {
+    pub(super) said: mpsc::Sender<Said>,
+    pub(super) blocks: mpsc::Sender<Outgoing>,
+    _task: Task,
+}
+
+/// A spawned task, ended when this is dropped.
+pub(in crate::network) struct Task(AbortHandle);
+
+impl Task {
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the tasks of streams report.
+#[derive(Debug)]
+pub(in crate::network) struct Report {
+    pub(in crate::network) peer: PeerId,
+    pub(in crate::network) link: LinkId,
+    pub(in crate::network) heard: Heard,
+}
+
+/// See [`Report`].
+#[derive(Debug)]
+pub(in crate::network) enum Heard {
+    /// The stream is over.
+    Ended {
+        why: String,
+    },
+    Message(Message),
+    Payload(Payload),
+    Progress(usize),
+    Refer {
+        root: Cid,
+        peers: Vec<Referral>,
+    },
+    Sent {
+        request: RequestId,
+        cid: Cid,
+        bytes: usize,
+        last: bool,
+    },
+}
+
+pub(super) fn speak<S>(peer: PeerId, link: LinkId, stream: S, reports: mpsc::Sender<Report>) -> Speaker
+where
+    S: AsyncWrite + Send + Unpin + 'static,
+{
+    let (said_sender, said) = mpsc::channel(SAID);
+    let (blocks_sender, blocks) = mpsc::channel(OUTGOING);
+    let writer = Writer { peer, link, stream, said, blocks, reports, queues: Queues::default() };
+    let task = Task(spawn(writer.run()).abort_handle());
+    Speaker { said: said_sender, blocks: blocks_sender, _task: task }
+}
+
+pub(super) fn listen<S>(reader: Reader<S>, slot: Slot) -> Task
+where
+    S: AsyncRead + Send + Unpin + 'static,
+{
+    let run = async move {
+        reader.run().await;
+        drop(slot);
+    };
+    Task(spawn(run).abort_handle())
+}
+
+/// Messages that wait to be written to one peer; one that has more does not read, and is dropped.
+const SAID: usize = 1024;
+/// Blocks that wait to be written to one peer; the machine bounds their bytes, and loads no more than so many tiny ones.
+const OUTGOING: usize = 16 * 1024;
