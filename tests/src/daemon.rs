@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::program::LIMIT;
-use crate::{Call, Finished, Program, Running};
+use crate::{Call, Finished, Memory, Program, Running};
 
 /// A node that runs and is ready. Dropped, it is killed with -9.
 pub struct Daemon {
@@ -15,7 +15,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits for the line that says that it is ready.
     pub fn start(call: Call, ready: &str) -> Daemon {
-        let mut running = call.limit(LIFE).start();
+        Daemon::ready(call.limit(LIFE).start(), ready)
+    }
+
+    /// Waits for a node that was started already.
+    pub fn ready(mut running: Running, ready: &str) -> Daemon {
         let lines = running.wait_for_line(LIMIT, |line| line == ready);
         let listening = |line: &String| line.strip_prefix("Swarm listening on ").map(str::to_owned);
         Daemon { running, addresses: lines.iter().filter_map(listening).collect() }
@@ -48,8 +52,8 @@ impl Daemon {
         port.parse().expect("a port is a number")
     }
 
-    /// What it holds in memory at this moment, in bytes.
-    pub fn memory(&self) -> u64 {
+    /// What it holds in memory at this moment.
+    pub fn memory(&self) -> Memory {
         self.running.memory()
     }
 

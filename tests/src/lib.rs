@@ -13,7 +13,7 @@ pub mod suite;
 mod transcript;
 
 pub use daemon::Daemon;
-pub use program::{Call, Finished, Program, Running};
+pub use program::{Call, Finished, Memory, Program, Running};
 pub use relay::Relay;
 pub use repository::Repository;
 pub use suite::Suite;

@@ -175,9 +175,11 @@ impl Running {
         self.stdout.as_ref().map(|stdout| lines(&stdout.bytes())).unwrap_or_default()
     }
 
-    /// What it holds in memory at this moment, in bytes.
-    pub fn memory(&self) -> u64 {
-        memory(self.child.id(), "VmRSS:").unwrap_or_else(|| panic!("{} ended: {}", self.shown, self.said()))
+    /// What it holds in memory at this moment.
+    pub fn memory(&self) -> Memory {
+        let field =
+            |name| memory(self.child.id(), name).unwrap_or_else(|| panic!("{} ended: {}", self.shown, self.said()));
+        Memory { resident: field("VmRSS:"), own: field("RssAnon:") }
     }
 
     /// The most it held in memory so far, in bytes.
@@ -247,6 +249,15 @@ impl Drop for Running {
 
 /// How often the peak of a running program is read; the kernel keeps the peak, so only the last slice can be missed.
 const SAMPLE: Duration = Duration::from_millis(5);
+
+/// What a program holds in memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All of it; the pages of its own file are among it, which the system can drop and share.
+    pub resident: u64,
+    /// What it allocated.
+    pub own: u64,
+}
 
 /// A program that has ended.
 #[derive(Debug)]

@@ -55,12 +55,15 @@ impl Repository {
 
     /// The same with flags of its own, which say what to listen on.
     pub fn daemon_with(&self, bootstrap: &[&str], flags: &[&str]) -> Daemon {
+        Daemon::start(self.daemon_call(bootstrap, flags), "Daemon is ready")
+    }
+
+    /// The call of such a daemon.
+    pub fn daemon_call(&self, bootstrap: &[&str], flags: &[&str]) -> Call {
         let known = if bootstrap.is_empty() { &["none"][..] } else { bootstrap };
-        let call = self
-            .cidra(["daemon", "--no-mdns", "--api-listen", "/ip4/127.0.0.1/tcp/0", "--gateway-listen", "none"])
+        self.cidra(["daemon", "--no-mdns", "--api-listen", "/ip4/127.0.0.1/tcp/0", "--gateway-listen", "none"])
             .args(known.iter().flat_map(|address| ["--bootstrap", *address]))
-            .args(flags);
-        Daemon::start(call, "Daemon is ready")
+            .args(flags)
     }
 
     /// Adds a path of the test and gives the CID of its root.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// One source file.
+/// One source file. `test_modules` are the files of its `#[cfg(test)] mod tests;` lines: `node/src/store/tests`.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its path from the workspace's root, with `/`.
@@ -16,6 +16,9 @@ pub struct Source {
     pub text: String,
     /// Whether all of it is test code.
     pub is_test: bool,
+    names: Vec<Name>,
+    shipped: Vec<Name>,
+    test_modules: Vec<String>,
 }
 
 /// A path that a file names, such as `std::time::Instant::now`; a single word is a path of one segment.
@@ -40,7 +43,18 @@ impl Source {
     /// A file of this path and text; a file below `tests`, `benches` or `examples` is test code.
     pub fn new(path: &str, text: &str) -> Source {
         let is_test = path.split('/').any(|part| matches!(part, "tests" | "benches" | "examples"));
-        Source { path: path.to_owned(), text: text.to_owned(), is_test }
+        let code = blank_literals(text);
+        let (shipped, modules) = blank_tests(&code);
+        let folder = path.trim_end_matches(".rs");
+        let folder = folder.strip_suffix("/lib").or(folder.strip_suffix("/main")).unwrap_or(folder);
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            is_test,
+            names: names(&code),
+            shipped: names(&shipped),
+            test_modules: modules.iter().map(|module| format!("{folder}/{module}")).collect(),
+        }
     }
 
     /// All sources of the workspace at this root, in order of their paths.
@@ -60,7 +74,7 @@ impl Source {
                 }
             }
         }
-        let tests: BTreeSet<String> = sources.iter().flat_map(Source::test_modules).collect();
+        let tests: BTreeSet<String> = sources.iter().flat_map(|source| source.test_modules.clone()).collect();
         for source in &mut sources {
             source.is_test |= tests
                 .iter()
@@ -85,21 +99,13 @@ impl Source {
     }
 
     /// Every path that the file names.
-    pub fn names(&self) -> Vec<Name> {
-        names(&blank_literals(&self.text))
+    pub fn names(&self) -> &[Name] {
+        &self.names
     }
 
     /// Every path that the program names, tests left aside.
-    pub fn shipped_names(&self) -> Vec<Name> {
-        if self.is_test { Vec::new() } else { names(&blank_tests(&blank_literals(&self.text)).0) }
-    }
-
-    /// `node/src/store/tests` for a `#[cfg(test)] mod tests;` in `node/src/store.rs`.
-    fn test_modules(&self) -> Vec<String> {
-        let (_, modules) = blank_tests(&blank_literals(&self.text));
-        let folder = self.path.trim_end_matches(".rs");
-        let folder = folder.strip_suffix("/lib").or(folder.strip_suffix("/main")).unwrap_or(folder);
-        modules.iter().map(|module| format!("{folder}/{module}")).collect()
+    pub fn shipped_names(&self) -> &[Name] {
+        if self.is_test { &[] } else { &self.shipped }
     }
 }
 
@@ -340,13 +346,14 @@ mod tests {
     fn knows_the_files_of_test_modules() {
         let source = Source::new("node/src/store.rs", "mod index;\n#[cfg(test)]\nmod tests;\n");
 
-        assert_eq!(source.test_modules(), ["node/src/store/tests"]);
+        assert_eq!(source.test_modules, ["node/src/store/tests"]);
     }
 
     #[test]
     fn knows_what_is_called() {
-        let names = Source::new("node/src/a.rs", "fn f() { a.spawn(1); spawn }").names();
-        let spawns: Vec<bool> = names.iter().filter(|n| n.path() == "spawn").map(|name| name.is_called).collect();
+        let source = Source::new("node/src/a.rs", "fn f() { a.spawn(1); spawn }");
+        let spawns: Vec<bool> =
+            source.names().iter().filter(|n| n.path() == "spawn").map(|name| name.is_called).collect();
 
         assert_eq!(spawns, [true, false]);
     }

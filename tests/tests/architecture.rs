@@ -96,7 +96,7 @@ fn content_ships_no_world(source: &Source) -> Vec<String> {
             _ => false,
         }
     };
-    let names = if source.package() == "content" { source.shipped_names() } else { Vec::new() };
+    let names = if source.package() == "content" { source.shipped_names() } else { &[] };
     broken(source, "content has no IO, clock, thread, lock or unordered map", names, unfit)
 }
 
@@ -150,14 +150,14 @@ fn libp2p_stays_in_the_network(source: &Source) -> Vec<String> {
         first => name.segments.len() > 1 && (first.starts_with("libp2p_") || matches!(first, "yamux" | "quinn")),
     };
     let is_free = source.package() != "node" || source.module().first() == Some(&"network");
-    let names = if is_free { Vec::new() } else { source.shipped_names() };
+    let names = if is_free { &[] } else { source.shipped_names() };
     broken(source, "swarms, transports and behaviours are named in network only", names, unfit)
 }
 
 fn axum_stays_in_servers(source: &Source) -> Vec<String> {
     let serves = ["api", "gateway", "metrics"];
     let is_server = source.package() == "node" && source.module().first().is_some_and(|top| serves.contains(top));
-    let names = if is_server { Vec::new() } else { source.shipped_names() };
+    let names = if is_server { &[] } else { source.shipped_names() };
     broken(source, "only api, gateway and metrics name axum", names, |name| name.segments[0] == "axum")
 }
 
@@ -166,7 +166,7 @@ fn anyhow_stays_at_the_edge(source: &Source) -> Vec<String> {
         "node" => matches!(source.module().first(), Some(&("main" | "cli"))),
         package => package != "content",
     };
-    let names = if is_edge { Vec::new() } else { source.shipped_names() };
+    let names = if is_edge { &[] } else { source.shipped_names() };
     broken(source, "anyhow stops at main.rs and cli", names, |name| name.segments[0] == "anyhow")
 }
 
@@ -182,7 +182,7 @@ fn spawning_has_its_places(source: &Source) -> Vec<String> {
         let last = name.segments.last().map(String::as_str);
         matches!(last, Some("JoinSet")) || name.is_called && last.is_some_and(|last| last.starts_with("spawn"))
     };
-    let names = if is_place { Vec::new() } else { source.shipped_names() };
+    let names = if is_place { &[] } else { source.shipped_names() };
     broken(source, "tasks and threads start in network, servers, pool and store", names, spawn)
 }
 
@@ -221,10 +221,11 @@ fn types_are_named_after_nouns(source: &Source) -> Vec<String> {
     let declared =
         names.windows(2).filter(|pair| matches!(pair[0].path().as_str(), "struct" | "enum" | "trait" | "type"));
     let unfit = |name: &&Name| ["Manager", "Helper", "Service"].iter().any(|suffix| name.segments[0].ends_with(suffix));
-    broken(source, "find the noun", declared.map(|pair| pair[1].clone()).collect(), unfit)
+    let declared: Vec<Name> = declared.map(|pair| pair[1].clone()).collect();
+    broken(source, "find the noun", &declared, unfit)
 }
 
-fn broken(source: &Source, rule: &str, names: Vec<Name>, unfit: impl Fn(&&Name) -> bool) -> Vec<String> {
+fn broken(source: &Source, rule: &str, names: &[Name], unfit: impl Fn(&&Name) -> bool) -> Vec<String> {
     names.iter().filter(unfit).map(|name| format!("{}:{}: `{}`: {rule}", source.path, name.line, name.path())).collect()
 }
 

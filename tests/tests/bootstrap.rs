@@ -13,11 +13,11 @@ fn a_bootstrap_node_comes_back_with_its_identity_and_its_records() {
     let file = holder.file("file");
     sample::file(&file, MIB, 1);
     let cid = holder.add(&file);
-    // Announcing again answers when the record is out, so that it is surely at the bootstrap node.
+    // Answers when the record is out, so that it is surely at the bootstrap node.
     holder.cidra(["routing", "provide", &cid]).run().success();
     let provider = at_holder.peer().to_owned();
 
-    bootstrap.kill();
+    bootstrap.stop();
     at_holder.kill();
     let bootstrap = Daemon::bootstrap(&introducer.path(), port);
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use cidra_tests::program::LIMIT;
 use cidra_tests::suite::MIB;
-use cidra_tests::{Repository, Suite, sample};
+use cidra_tests::{Daemon, Repository, Suite, sample};
 
 #[test]
 fn adds_at_the_same_time_without_a_daemon_lose_nothing() {
@@ -58,25 +58,26 @@ fn a_command_does_not_wait_for_another_that_holds_the_repository() {
 }
 
 #[test]
-fn a_daemon_takes_over_from_a_command_that_goes_on() {
+fn a_daemon_that_starts_beside_a_command_loses_nothing() {
     let repository = Repository::new();
     let mut slow = repository.cidra(["add", "-Q", "-"]).open_input().start();
     let mut input = slow.stdin();
     input.write_all(&[7; 3 << 20]).expect("it reads");
 
-    let daemon = repository.daemon(&[]);
-    repository.cidra(["health"]).run().success();
+    let daemon = repository.daemon_call(&[], &["--listen", "/ip4/127.0.0.1/tcp/0"]).start();
     input.write_all(&[8; 3 << 20]).expect("it reads on");
     drop(input);
 
     let slow = slow.finish().success();
+    let daemon = Daemon::ready(daemon, "Daemon is ready");
+    repository.cidra(["health"]).run().success();
     let stored = repository.cidra(["cat", slow.text()]).run().success().stdout;
     assert!(stored == [vec![7; 3 << 20], vec![8; 3 << 20]].concat());
     daemon.stop();
 }
 
 #[test]
-fn a_command_outlives_the_daemon_that_was_its_host_with_a_word_about_it() {
+fn commands_go_on_without_the_daemon_and_say_that_nobody_serves() {
     let repository = Repository::new();
     let daemon = repository.daemon(&[]);
     repository.cidra(["shutdown"]).run().success();

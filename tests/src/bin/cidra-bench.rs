@@ -110,7 +110,8 @@ fn idle() -> String {
     let repository = Repository::new();
     let daemon = repository.daemon(&[]);
     repository.cidra(["health"]).run().success();
-    megabytes(daemon.memory())
+    let memory = daemon.memory();
+    format!("{} resident, {} of its own", megabytes(memory.resident), megabytes(memory.own))
 }
 
 fn small_files(folder: &Path) {
