@@ -9,12 +9,12 @@ use cidra_content::hash::{Function, LeafKind};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, Shape, one, stream};
-use super::call::{Call, cid_only, hash_function};
+use super::call::{Call, Piped, cid_only, hash_function};
 use super::upload::{Piece, Upload};
 use super::walk::protectors;
 use crate::node::Node;
 
-pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let options = call.fetch_options()?;
     let cid = node.resolve(&call.path()?, &options).await?;
     let data = node.block(&cid, &options).await?.into_data();
@@ -26,7 +26,7 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
     .await
 }
 
-pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn stat(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let options = call.fetch_options()?;
     let cid = node.resolve(&call.path()?, &options).await?;
     let block = node.block(&cid, &options).await?;

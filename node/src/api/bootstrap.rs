@@ -6,7 +6,7 @@ use libp2p::multiaddr::Protocol;
 use serde_json::json;
 
 use super::answer::{Answer, Failure, one};
-use super::call::{Call, address};
+use super::call::{Piped, address};
 use crate::node::Node;
 
 pub(super) async fn list(State(node): State<Node>) -> Answer {
@@ -14,7 +14,7 @@ pub(super) async fn list(State(node): State<Node>) -> Answer {
 }
 
 /// Answers with what was named; what was there already is not there twice.
-pub(super) async fn add(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let texts = match call.optional_arguments() {
         [] => return Err(Failure::usage("no bootstrap peers to add")),
         texts => texts,
@@ -46,7 +46,7 @@ fn is_default(text: &str) -> bool {
 }
 
 /// Removes the addresses named; `/p2p/PEER` alone removes all addresses of a peer.
-pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
     if call.is("all")? {
         return rm_all(State(node)).await;
     }

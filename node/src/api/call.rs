@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::TE;
 use axum::http::request::Parts;
 use cid::Cid;
@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::Failure;
 use super::id::LIBP2P_KEY;
+use super::upload::{Piece, Upload};
 use crate::download::FetchOptions;
 
 /// What was called, apart from a body.
@@ -40,6 +41,34 @@ impl<S: Sync> FromRequestParts<S> for Call {
         Ok(Self { trailers, ..Self::parse(parts.uri.query().unwrap_or_default())? })
     }
 }
+
+/// A call whose arguments may come in its body instead, a line each: what was piped into a client of Kubo.
+pub(super) struct Piped(pub(super) Call);
+
+impl<S: Sync> FromRequest<S> for Piped {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let mut call = Call::from_request_parts(&mut parts, state).await?;
+        let Ok(mut upload) = Upload::new(&parts.headers, body) else { return Ok(Self(call)) };
+        let mut piped = vec![];
+        while let Some(piece) = upload.next().await? {
+            let Piece::Data(bytes) = piece else { continue };
+            if piped.len() + bytes.len() > MAX_PIPED {
+                return Err(Failure::usage(format!("more than {MAX_PIPED} bytes of arguments were piped in")));
+            }
+            piped.extend_from_slice(&bytes);
+        }
+        let piped =
+            String::from_utf8(piped).map_err(|_| Failure::usage("the arguments that were piped in are not UTF-8"))?;
+        call.arguments.extend(piped.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        Ok(Self(call))
+    }
+}
+
+/// Some ten thousand CIDs, in bytes.
+const MAX_PIPED: usize = 1024 * 1024;
 
 impl Call {
     fn parse(query: &str) -> Result<Self, Failure> {

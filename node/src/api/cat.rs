@@ -8,12 +8,12 @@ use cidra_content::fetch::Selector;
 use cidra_content::unixfs::Entity;
 
 use super::answer::{Answer, Failure, Shape, stream};
-use super::call::Call;
+use super::call::{Call, Piped};
 use crate::download::{DownloadEvent, FetchOptions};
 use crate::node::Node;
 
 /// `offset` and `length` count over all files named, one after the other.
-pub(super) async fn cat(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn cat(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let paths = call.paths()?;
     let options = call.fetch_options()?;
     let mut skip = unsigned(&call, "offset")?.unwrap_or(0);

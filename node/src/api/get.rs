@@ -9,14 +9,14 @@ use cidra_content::unixfs::Metadata;
 use tar::{EntryType, Header};
 
 use super::answer::{Answer, Failure, Output, Shape, stream};
-use super::call::Call;
+use super::call::Piped;
 use super::cat::length;
 use crate::download::{Download, DownloadEvent};
 use crate::node::Node;
 
 /// Entries are named from the last name of the path that was asked for. Kubo's `archive` asks for the same bytes;
 /// compressing them is left to the caller.
-pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let path = call.path()?;
     let options = call.fetch_options()?;
     if call.is("compress")? || call.text("compression-level")?.is_some() {

@@ -1,14 +1,17 @@
 //! `ls`: the entries of folders.
 
 use axum::extract::State;
+use cid::Cid;
+use cidra_content::unixfs::Entity;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Shape, one, stream};
-use super::call::{Call, CidForm};
+use super::answer::{Answer, Failure, Shape, one, stream};
+use super::call::{CidForm, Piped};
+use crate::download::FetchOptions;
 use crate::node::{Kind, Listed, Node};
 
 /// One object with all folders, or with `stream` one for each entry.
-pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn ls(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let paths = call.paths()?;
     let names = call.arguments("ipfs-path")?.to_vec();
     let options = call.fetch_options()?;
@@ -17,8 +20,8 @@ pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
         return stream(&call, Shape::Objects, |output| async move {
             for (path, name) in paths.iter().zip(&names) {
                 let cid = node.resolve(path, &options).await?;
-                for entry in node.ls(&cid, &options).await?.iter().filter(|entry| !entry.name.is_empty()) {
-                    let link = link(entry, &form);
+                for entry in entries(&node, cid, &options).await? {
+                    let link = link(&entry, &form);
                     output.object(&json!({"Objects": [{"Hash": name, "Links": [link]}]})).await;
                 }
             }
@@ -29,14 +32,29 @@ pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
     let mut objects = vec![];
     for (path, name) in paths.iter().zip(&names) {
         let cid = node.resolve(path, &options).await?;
-        let mut entries = node.ls(&cid, &options).await?;
-        // A file is listed as itself, without a name; Kubo lists none then.
-        entries.retain(|entry| !entry.name.is_empty());
+        let mut entries = entries(&node, cid, &options).await?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let links: Vec<Value> = entries.iter().map(|entry| link(entry, &form)).collect();
         objects.push(json!({"Hash": name, "Links": links}));
     }
     Ok(one(&json!({"Objects": objects})))
+}
+
+/// The entries of a folder; of a file, as in Kubo, its parts where it has some.
+async fn entries(node: &Node, cid: Cid, options: &FetchOptions) -> Result<Vec<Listed>, Failure> {
+    let entries = node.ls(&cid, options).await?;
+    if !matches!(&entries[..], [only] if only.name.is_empty()) {
+        return Ok(entries);
+    }
+    let Entity::File(file) = node.entity(&cid, options).await? else { return Ok(vec![]) };
+    let parts = file.children(0..file.size()).map(|part| Listed {
+        name: vec![],
+        cid: part.cid,
+        size: part.range.end - part.range.start,
+        kind: Kind::File,
+        target: None,
+    });
+    Ok(parts.collect())
 }
 
 fn link(entry: &Listed, form: &CidForm) -> Value {

@@ -8,14 +8,14 @@ use cidra_content::fetch::Selector;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, Output, Shape, one, stream};
-use super::call::{Call, CidForm};
+use super::call::{Call, CidForm, Piped};
 use super::walk::{Protector, Walk, pin_type, protectors};
 use crate::download::{DownloadEvent, FetchOptions};
 use crate::node::{Node, pin_key};
 use crate::store::RootKind;
 
 /// Fetches what is missing. With `progress`, tells how far it is.
-pub(super) async fn add(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let paths = call.paths()?;
     let options = call.fetch_options()?;
     let form = call.cid_form()?;
@@ -89,7 +89,7 @@ pub(super) fn pin_name(call: &Call, option: &str) -> Result<Option<String>, Fail
 /// Kubo's limit, in bytes.
 const MAX_NAME: usize = 255;
 
-pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let paths = call.paths()?;
     let options = call.fetch_options()?;
     let form = call.cid_form()?;

@@ -7,12 +7,12 @@ use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answer::{Answer, Failure, Shape, describe, stream};
-use super::call::{Call, address, peer};
+use super::call::{Piped, address, peer};
 use super::swarm::peer_of;
 use crate::node::Node;
 
 /// Once a second, `count` times; the peer is looked up when no address of it is known.
-pub(super) async fn ping(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn ping(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let text = call.argument("peer ID")?;
     let known = if text.starts_with('/') { Some(address(text)?) } else { None };
     let peer = match &known {

@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, Shape, describe, stream};
-use super::call::{Call, cid_only};
+use super::call::{Call, Piped, cid_only};
 use super::walk::Walk;
 use crate::node::Node;
 
@@ -64,7 +64,7 @@ pub(super) async fn find_peer(State(node): State<Node>, call: Call) -> Answer {
 }
 
 /// Announces blocks that are here, with `recursive` all below them too.
-pub(super) async fn provide(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn provide(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let cids = call.arguments("key")?.iter().map(|text| cid_only(text)).collect::<Result<Vec<_>, _>>()?;
     let recursive = call.is("recursive")?;
     let lengths = node.store().locate(cids.clone()).await?;

@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, describe, one};
-use super::call::{Call, peer};
+use super::call::{Call, Piped, peer};
 use super::id::{printable, with_peer};
 use crate::network::{Direction, Network, PeerInfo};
 use crate::node::Node;
@@ -81,7 +81,7 @@ impl Show {
     }
 }
 
-pub(super) async fn connect(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn connect(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let addresses = call.addresses("address")?;
     let network = running(&node)?;
     let mut lines = vec![];
@@ -95,7 +95,7 @@ pub(super) async fn connect(State(node): State<Node>, call: Call) -> Answer {
     Ok(one(&json!({"Strings": lines})))
 }
 
-pub(super) async fn disconnect(State(node): State<Node>, call: Call) -> Answer {
+pub(super) async fn disconnect(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let mut peers = vec![];
     for text in call.arguments("address")? {
         // Kubo takes addresses; a peer id says as much.

@@ -266,6 +266,35 @@ async fn wrong_arguments_are_usage_errors_and_missing_content_is_missing() {
 }
 
 #[tokio::test]
+async fn a_file_is_listed_as_its_parts() {
+    let house = house();
+    let big = house.add("add?chunker=size-5", &[("x", FILE, "hello\n")]).await;
+
+    let listed = house.object(&format!("ls?arg={}", big[0]["Hash"].as_str().unwrap())).await;
+    let parts = listed["Objects"][0]["Links"].as_array().unwrap();
+
+    let shown: Vec<_> = parts.iter().map(|part| (&part["Name"], &part["Size"], &part["Type"])).collect();
+    assert_eq!(shown, [(&json!(""), &json!(5), &json!(2)), (&json!(""), &json!(1), &json!(2))]);
+    house.add("add", &[("x", FILE, "hello\n")]).await;
+    assert_eq!(house.object(&format!("ls?arg={HELLO}")).await["Objects"], json!([{"Hash": HELLO, "Links": []}]));
+}
+
+#[tokio::test]
+async fn arguments_may_be_piped_in() {
+    let house = house();
+    house.add("add?pin=false", &[("x", FILE, "hello\n")]).await;
+
+    let told = house.upload("pin/add", &[("", FILE, &format!("{HELLO}\n\n /ipfs/{HELLO} \n"))]).await;
+    let most = "x\n".repeat(1024 * 512);
+    let longest = house.upload("pin/add", &[("", FILE, &most)]).await;
+    let longer = house.upload("pin/add", &[("", FILE, &format!("{most}\n"))]).await;
+
+    assert_eq!(objects(&told.body), [json!({"Pins": [HELLO, HELLO]})]);
+    assert!(longest.error().2.contains("is not a CID"), "{}", longest.text());
+    assert!(longer.error().2.contains("more than"), "{}", longer.text());
+}
+
+#[tokio::test]
 async fn the_node_says_what_it_is() {
     let house = house();
 
