@@ -106,6 +106,7 @@ impl<P: Peer> Server<P> {
         now: Instant,
     ) {
         let Some(receiver) = self.receivers.get_mut(peer) else { return };
+        receiver.looked_up(request);
         let Some(kind) = receiver.requests.get(&request).map(|request| request.kind) else { return };
         let mut here = Vec::new();
         for (cid, len) in found {

@@ -15,6 +15,8 @@ use crate::exchange::message::{Credit, Kind, MAX_CIDS, RequestId, Want};
 pub(super) struct Receiver {
     pub(super) protocol: Protocol,
     pub(super) requests: BTreeMap<RequestId, Request>,
+    /// Look-ups that are not answered, and of how many blocks, also where the request was cancelled meanwhile.
+    looking_up: BTreeMap<RequestId, usize>,
     /// Blocks asked for by name that are here, the most urgent first.
     queue: BTreeMap<Place, (RequestId, Cid)>,
     pub(super) sending: BTreeMap<(RequestId, Cid), Sending>,
@@ -79,6 +81,7 @@ impl Receiver {
         Self {
             protocol,
             requests: BTreeMap::new(),
+            looking_up: BTreeMap::new(),
             queue: BTreeMap::new(),
             sending: BTreeMap::new(),
             unsent: 0,
@@ -95,7 +98,7 @@ impl Receiver {
 
     /// Takes a request in. Gives the blocks to look up, and those refused: (request, CID).
     pub(super) fn admit(&mut self, want: &Want) -> (Vec<Cid>, Vec<(RequestId, Cid)>) {
-        if self.requests.contains_key(&want.request) {
+        if self.requests.contains_key(&want.request) || self.looking_up.contains_key(&want.request) {
             return (Vec::new(), Vec::new());
         }
         let mut refused = Vec::new();
@@ -120,6 +123,7 @@ impl Receiver {
         };
         let cids: Vec<Cid> = locating.iter().copied().collect();
         if !cids.is_empty() {
+            self.looking_up.insert(want.request, cids.len());
             let (root, kind, priority) = (want.root, want.kind, want.priority);
             let (ready, unmet) = (BTreeMap::new(), BTreeSet::new());
             self.requests.insert(want.request, Request { root, kind, credit, priority, locating, ready, unmet });
@@ -137,9 +141,15 @@ impl Receiver {
         Some((request, cid))
     }
 
-    /// How many blocks it wants that are not being sent.
-    pub(super) fn wanted(&self) -> usize {
-        self.requests.values().map(|r| r.locating.len() + r.ready.len() + r.unmet.len()).sum()
+    /// How many blocks it wants that are not being sent, those being looked up included.
+    fn wanted(&self) -> usize {
+        let known: usize = self.requests.values().map(|request| request.ready.len() + request.unmet.len()).sum();
+        known + self.looking_up.values().sum::<usize>()
+    }
+
+    /// A look-up was answered.
+    pub(super) fn looked_up(&mut self, request: RequestId) {
+        self.looking_up.remove(&request);
     }
 
     /// The look-up of a block ended: it is here, so long. False: it was cancelled before.

@@ -59,9 +59,10 @@ impl<P: Peer> Server<P> {
                 receiver.turn_bytes = 0;
             }
             receiver.turn_bytes += len;
-            receiver.unsent += len;
-            receiver.sending.insert((next.request, next.cid), Sending { unsent: len, chosen: next.chosen });
-            self.unsent += len;
+            let charge = len.max(LEAST_CHARGE);
+            receiver.unsent += charge;
+            receiver.sending.insert((next.request, next.cid), Sending { unsent: charge, chosen: next.chosen });
+            self.unsent += charge;
             self.uplink.resume(now);
             if let Some(root) = &next.root {
                 self.crowds.sent(root, &next.cid);
@@ -153,6 +154,8 @@ impl Uplink {
     }
 }
 
+/// What the smallest block counts for, so that a peer that reads nothing cannot make us load millions of tiny ones.
+const LEAST_CHARGE: usize = 4096;
 /// What a turn brings at least, where blocks are small.
 const TURN: usize = 256 * 1024;
 /// Blocks with children go along with a leaf that is being sent.

@@ -103,6 +103,33 @@ fn bytes_loading_or_unsent_are_bounded_for_a_peer_and_in_all() {
 }
 
 #[test]
+fn tiny_blocks_count_for_4_kib_each() {
+    let config = Config { serving_per_peer: 10 * 4096, ..Config::default() };
+    let mut machine = Machine::new(config, 1);
+    let now = start();
+    machine.handle_connected(0, Protocol::NATIVE, None, now);
+    let cids: Vec<Cid> = (0..11).map(leaf).collect();
+    serve(&mut machine, 0, 1, &cids, 0, now);
+    assert_eq!(loads(&all(&mut machine)).len(), 10);
+    machine.handle_sent(&0, RequestId(1), &cids[0], 0, true, now);
+    assert_eq!(loads(&all(&mut machine)), [(0, cids[10])]);
+}
+
+#[test]
+fn look_ups_of_cancelled_requests_count_until_they_are_answered() {
+    let (mut machine, now) = serving(1);
+    ask(&mut machine, 0, 1, (0..1024).map(leaf).collect(), now);
+    machine.handle_message(&0, Message::Cancel { request: RequestId(1), cids: vec![] }, now);
+    all(&mut machine);
+    ask(&mut machine, 0, 2, vec![leaf(1)], now);
+    assert_eq!(messages(&all(&mut machine)), [Message::DontHave { request: RequestId(2), cids: vec![leaf(1)] }]);
+    machine.handle_located(&0, RequestId(1), vec![], now);
+    ask(&mut machine, 0, 3, vec![leaf(1)], now);
+    let locate = Action::Locate { peer: 0, request: RequestId(3), cids: vec![leaf(1)] };
+    assert_eq!(all(&mut machine), [locate]);
+}
+
+#[test]
 fn four_receivers_at_a_time_one_block_each_and_the_longest_waiting_next() {
     let (mut machine, now) = serving(6);
     let cids: Vec<Cid> = (0..3).map(leaf).collect();
