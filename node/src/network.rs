@@ -32,7 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use self::command::Command;
 pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider};
 pub use self::config::{Config, Routing};
-use self::discovery::Finder;
+use self::discovery::{Finder, provide};
 pub use self::session::{MAX_PENDING, Session, SessionEvent};
 pub use self::start::StartError;
 pub use self::streams::OpenStreamError;
@@ -160,7 +160,7 @@ impl Network {
 
     /// Tells the peers that keep the records of this block that it is here; gives how many were told.
     pub async fn provide(&self, cid: Cid) -> Result<usize, ProvideError> {
-        self.ask(|reply| Command::Provide { cid, reply }).await.unwrap_or(Err(ProvideError::Ended))
+        provide::provide(self, &cid).await
     }
 
     /// Announces what the store has queued, within a second if anybody is connected.

@@ -15,26 +15,82 @@ use super::{ConnectError, OpenStreamError, ProvideError, Stats};
 
 /// A request to the task that owns the swarm.
 pub(super) enum Command {
-    AnnouncedAddresses { reply: oneshot::Sender<Vec<Multiaddr>> },
-    CloseSession { session: SessionId },
-    Dial { peer: Option<PeerId>, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<PeerId, ConnectError>> },
-    Disconnect { peer: PeerId, reply: oneshot::Sender<bool> },
-    FindPeer { peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>> },
-    FindProviders { cid: Cid, finder: Finder },
-    Identify { peer: PeerId, reply: oneshot::Sender<PeerIdentity> },
-    KnownAddresses { reply: oneshot::Sender<BTreeMap<PeerId, Vec<Multiaddr>>> },
-    ListenAddresses { reply: oneshot::Sender<Vec<Multiaddr>> },
-    OpenSession { root: Cid, order: Order, holders: Vec<Multiaddr>, reply: oneshot::Sender<Session> },
-    OpenStream { peer: PeerId, protocol: StreamProtocol, reply: oneshot::Sender<Result<Stream, OpenStreamError>> },
-    Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
-    Protocols { reply: oneshot::Sender<Vec<String>> },
-    Provide { cid: Cid, reply: oneshot::Sender<Result<usize, ProvideError>> },
-    Report { session: SessionId, reply: oneshot::Sender<Option<SessionReport<PeerId>>> },
-    SetBootstrap { addresses: Vec<Multiaddr> },
-    Shutdown { reply: oneshot::Sender<()> },
-    Stats { reply: oneshot::Sender<Stats> },
-    Unwant { session: SessionId, cids: Vec<Cid> },
-    Want { session: SessionId, wants: Vec<(Cid, i32)> },
+    AnnouncedAddresses {
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    /// The peers nearest to a key of the DHT, which are to keep this node's record of it; this node keeps it too.
+    Closest {
+        key: Vec<u8>,
+        reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>>,
+    },
+    CloseSession {
+        session: SessionId,
+    },
+    Dial {
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+        reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+    },
+    Disconnect {
+        peer: PeerId,
+        reply: oneshot::Sender<bool>,
+    },
+    FindPeer {
+        peer: PeerId,
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    FindProviders {
+        cid: Cid,
+        finder: Finder,
+    },
+    Identify {
+        peer: PeerId,
+        reply: oneshot::Sender<PeerIdentity>,
+    },
+    KnownAddresses {
+        reply: oneshot::Sender<BTreeMap<PeerId, Vec<Multiaddr>>>,
+    },
+    ListenAddresses {
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    OpenSession {
+        root: Cid,
+        order: Order,
+        holders: Vec<Multiaddr>,
+        reply: oneshot::Sender<Session>,
+    },
+    OpenStream {
+        peer: PeerId,
+        protocol: StreamProtocol,
+        reply: oneshot::Sender<Result<Stream, OpenStreamError>>,
+    },
+    Peers {
+        reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    Protocols {
+        reply: oneshot::Sender<Vec<String>>,
+    },
+    Report {
+        session: SessionId,
+        reply: oneshot::Sender<Option<SessionReport<PeerId>>>,
+    },
+    SetBootstrap {
+        addresses: Vec<Multiaddr>,
+    },
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
+    Stats {
+        reply: oneshot::Sender<Stats>,
+    },
+    Unwant {
+        session: SessionId,
+        cids: Vec<Cid>,
+    },
+    Want {
+        session: SessionId,
+        wants: Vec<(Cid, i32)>,
+    },
 }
 
 impl std::fmt::Debug for Command {

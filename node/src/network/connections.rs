@@ -29,6 +29,8 @@ pub(super) struct Connected {
     connections: Vec<Connection>,
     pub(super) latency: Option<Duration>,
     pub(super) identity: Option<Identity>,
+    /// Pings in a row that did not come back.
+    pub(super) unanswered: u32,
     since: Instant,
 }
 
@@ -87,7 +89,7 @@ impl Connections {
             Direction::Outbound => self.dials_made += 1,
             Direction::Inbound => self.accepted += 1,
         }
-        let fresh = || Connected { connections: vec![], latency: None, identity: None, since: now };
+        let fresh = || Connected { connections: vec![], latency: None, identity: None, unanswered: 0, since: now };
         let address = endpoint.get_remote_address().clone();
         self.peers.entry(peer).or_insert_with(fresh).connections.push(Connection { id, address, direction });
         let mut waiters = self.waiting.remove(&peer).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 pub(super) mod announcer;
 pub(super) mod known_peers;
+pub(super) mod provide;
 mod query;
 pub(super) mod records;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cid::Cid;
 use libp2p::core::Endpoint;
 use libp2p::kad::store::RecordStore;
-use libp2p::kad::{self, Event, InboundRequest, Mode, QueryId, QueryResult, RecordKey, StoreInserts};
+use libp2p::kad::{self, Event, InboundRequest, Mode, ProviderRecord, QueryId, QueryResult, RecordKey, StoreInserts};
 use libp2p::swarm::behaviour::{ExternalAddrConfirmed, ExternalAddrExpired};
 use libp2p::swarm::{ConnectionId, FromSwarm, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
@@ -90,22 +91,25 @@ impl Dht {
         self.queries.insert(id, Query::Peer { peer, reply });
     }
 
-    /// Tells the peers nearest to the block that it is here; answers how many took the record.
-    pub(super) fn provide(
+    /// Keeps this node's own record of the key and looks for the peers that are to keep it too.
+    pub(super) fn announce(
         &mut self,
         kad: &mut Kademlia,
-        cid: &Cid,
-        reply: oneshot::Sender<Result<usize, ProvideError>>,
+        key: Vec<u8>,
+        reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>>,
     ) {
-        let answer = match kad.start_providing(key(cid)) {
-            Ok(_) if is_empty(kad) => Err(ProvideError::Alone),
-            Ok(id) => {
-                self.queries.insert(id, Query::Provide { reply });
+        let here = kad.store_mut().here();
+        let kept = kad.store_mut().add_provider(ProviderRecord::new(key.clone(), here, vec![]));
+        let refused = match kept {
+            Ok(()) if is_empty(kad) => ProvideError::Alone,
+            Ok(()) => {
+                let id = kad.get_closest_peers(key);
+                self.queries.insert(id, Query::Closest { reply });
                 return;
             }
-            Err(error) => Err(ProvideError::Refused(error)),
+            Err(error) => ProvideError::Refused(error),
         };
-        let _ = reply.send(answer); // nobody waits: the caller went away
+        let _ = reply.send(Err(refused)); // nobody waits: the caller went away
     }
 
     /// Whether somebody waits for an answer.
@@ -156,9 +160,7 @@ impl Dht {
                 keep_record(kad, record, located);
                 vec![]
             }
-            Event::OutboundQueryProgressed { id, result, stats, step } => {
-                self.on_progress(kad, id, result, stats.num_successes() as usize, step.last)
-            }
+            Event::OutboundQueryProgressed { id, result, step, .. } => self.on_progress(kad, id, result, step.last),
             _ => vec![],
         }
     }
@@ -172,6 +174,7 @@ impl Dht {
         for (id, _) in self.queries.extract_if(|_, query| query.is_abandoned()) {
             finish(kad, &id);
         }
+        self.end_peer_searches(kad);
         if self.expire_due <= now {
             kad.store_mut().expire(SystemTime::now());
             self.expire_due = now + EXPIRE_EVERY;
@@ -179,14 +182,7 @@ impl Dht {
         findings
     }
 
-    fn on_progress(
-        &mut self,
-        kad: &mut Kademlia,
-        id: QueryId,
-        result: QueryResult,
-        successes: usize,
-        last: bool,
-    ) -> Vec<Finding> {
+    fn on_progress(&mut self, kad: &mut Kademlia, id: QueryId, result: QueryResult, last: bool) -> Vec<Finding> {
         if let QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) = &result {
             return self.on_providers(kad, id, providers);
         }
@@ -195,14 +191,13 @@ impl Dht {
         }
         let Some(query) = self.queries.remove(&id) else { return vec![] };
         match (query, result) {
-            (Query::Provide { reply }, QueryResult::StartProviding(_)) => {
-                let _ = reply.send(Ok(successes)); // nobody waits: it is announced all the same
+            (Query::Closest { reply }, QueryResult::GetClosestPeers(result)) => {
+                let provider = |info: kad::PeerInfo| Provider { peer: info.peer_id, addresses: info.addrs };
+                let _ = reply.send(Ok(peers_of(result).into_iter().map(provider).collect())); // nobody waits
                 vec![]
             }
             (Query::Peer { peer, reply }, QueryResult::GetClosestPeers(result)) => {
-                let (Ok(kad::GetClosestPeersOk { peers, .. }) | Err(kad::GetClosestPeersError::Timeout { peers, .. })) =
-                    result;
-                let found = peers.into_iter().find(|info| info.peer_id == peer).map(|info| info.addrs);
+                let found = peers_of(result).into_iter().find(|info| info.peer_id == peer).map(|info| info.addrs);
                 let found = found.filter(|found| !found.is_empty()).unwrap_or_else(|| addresses_of(kad, &peer));
                 let _ = reply.send(found); // nobody waits: the caller went away
                 vec![]
@@ -225,6 +220,25 @@ impl Dht {
             finish(kad, &id);
         }
         findings
+    }
+
+    /// Kademlia goes on to the nearest peers when somebody on the way has told where the one sought is.
+    fn end_peer_searches(&mut self, kad: &mut Kademlia) {
+        let mut ended = vec![];
+        for (id, query) in &self.queries {
+            if let Query::Peer { peer, .. } = query {
+                let addresses = routed(kad, peer);
+                if !addresses.is_empty() {
+                    ended.push((*id, addresses));
+                }
+            }
+        }
+        for (id, addresses) in ended {
+            if let Some(Query::Peer { reply, .. }) = self.queries.remove(&id) {
+                let _ = reply.send(addresses); // nobody waits: the caller went away
+            }
+            finish(kad, &id);
+        }
     }
 
     fn start_providers(&mut self, kad: &mut Kademlia, query: Query) {
@@ -257,7 +271,7 @@ pub(super) struct Located {
 }
 
 /// Keeps a record that a provider brought, with the addresses that lead to it.
-fn keep_record(kad: &mut Kademlia, mut record: kad::ProviderRecord, located: Located) {
+fn keep_record(kad: &mut Kademlia, mut record: ProviderRecord, located: Located) {
     if record.addresses.is_empty() {
         record.addresses = located.addresses;
     }
@@ -269,13 +283,18 @@ fn keep_record(kad: &mut Kademlia, mut record: kad::ProviderRecord, located: Loc
 
 /// All that Kademlia knows of where a peer is: from its table, from look-ups that run, from records.
 pub(super) fn addresses_of(kad: &mut Kademlia, peer: &PeerId) -> Vec<Multiaddr> {
-    let id = ConnectionId::new_unchecked(usize::MAX);
-    let mut known = kad.handle_pending_outbound_connection(id, Some(*peer), &[], Endpoint::Dialer).unwrap_or_default();
+    let mut known = routed(kad, peer);
     known.extend_from_slice(kad.store_mut().addresses(peer));
     let mut seen = BTreeSet::new();
     known.retain(|address| seen.insert(address.clone().with_p2p(*peer).unwrap_or_else(|as_it_is| as_it_is)));
     known.truncate(MAX_ADDRESSES);
     known
+}
+
+/// Where a peer is, from the table and from look-ups that run.
+fn routed(kad: &mut Kademlia, peer: &PeerId) -> Vec<Multiaddr> {
+    let id = ConnectionId::new_unchecked(usize::MAX);
+    kad.handle_pending_outbound_connection(id, Some(*peer), &[], Endpoint::Dialer).unwrap_or_default()
 }
 
 /// Whether the table holds nobody.
@@ -286,6 +305,11 @@ pub(super) fn is_empty(kad: &mut Kademlia) -> bool {
 /// The DHT knows blocks by their multihash, whatever the rest of their CIDs says.
 fn key(cid: &Cid) -> RecordKey {
     RecordKey::from(cid.hash().to_bytes())
+}
+
+fn peers_of(result: kad::GetClosestPeersResult) -> Vec<kad::PeerInfo> {
+    let (Ok(kad::GetClosestPeersOk { peers, .. }) | Err(kad::GetClosestPeersError::Timeout { peers, .. })) = result;
+    peers
 }
 
 fn finish(kad: &mut Kademlia, id: &QueryId) {

@@ -227,8 +227,8 @@ mod tests {
         Outgoing { request: RequestId(request), cid: *block.cid(), data: block.into_data() }
     }
 
-    fn frames(queues: &mut Queues, most: usize) -> Vec<Frame> {
-        let (mut buffer, mut decoder) = (BytesMut::new(), Decoder::default());
+    fn frames(queues: &mut Queues, decoder: &mut Decoder, most: usize) -> Vec<Frame> {
+        let mut buffer = BytesMut::new();
         for _ in 0..most {
             queues.next_frame(&mut buffer);
         }
@@ -237,12 +237,12 @@ mod tests {
 
     #[test]
     fn a_block_with_children_goes_before_the_rest_of_a_leaf() {
-        let mut queues = Queues::default();
+        let (mut queues, mut decoder) = (Queues::default(), Decoder::default());
         queues.push(outgoing(1, RAW, 3 * MAX_DATA));
-        assert_eq!(frames(&mut queues, 1).len(), 2);
+        assert_eq!(frames(&mut queues, &mut decoder, 1).len(), 2);
         queues.push(outgoing(2, DAG_PB, 10));
 
-        let frames = frames(&mut queues, 2);
+        let frames = frames(&mut queues, &mut decoder, 2);
 
         assert!(matches!(frames[0], Frame::Message(Message::BlockHeader { request: RequestId(2), .. })));
         assert!(matches!(frames[1], Frame::Data { lane: Lane::Urgent, last: true, .. }));
@@ -255,7 +255,7 @@ mod tests {
         let block = outgoing(1, RAW, 3 * MAX_DATA);
         let cid = block.cid;
         queues.push(block);
-        frames(&mut queues, 1);
+        frames(&mut queues, &mut Decoder::default(), 1);
 
         queues.remove(RequestId(1), &cid);
 

@@ -11,8 +11,8 @@ use super::super::{ProvideError, Provider};
 
 /// One look-up.
 pub(super) enum Query {
+    Closest { reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>> },
     Peer { peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>> },
-    Provide { reply: oneshot::Sender<Result<usize, ProvideError>> },
     Providers { cid: Cid, finder: Finder, found: BTreeSet<PeerId>, again: bool },
 }
 
@@ -73,8 +73,7 @@ impl Query {
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Peer { reply, .. } => reply.is_closed(),
-            // An announcement goes to its end.
-            Self::Provide { .. } => false,
+            Self::Closest { reply } => reply.is_closed(),
             Self::Providers { finder: Finder::Exchange, .. } => false,
             Self::Providers { finder: Finder::Caller { sink, most }, found, .. } => {
                 sink.is_closed() || found.len() >= *most

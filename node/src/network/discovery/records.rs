@@ -53,6 +53,11 @@ impl Records {
         Ok(records)
     }
 
+    /// Whose table it is.
+    pub(in crate::network) fn here(&self) -> PeerId {
+        self.here
+    }
+
     /// How many records there are.
     pub(in crate::network) fn len(&self) -> usize {
         self.records

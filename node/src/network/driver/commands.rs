@@ -14,7 +14,7 @@ use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::discovery::{Finder, LAN_NAME};
 use super::super::session::{MAX_PENDING, Session};
-use super::super::{OpenStreamError, ProvideError, Stats};
+use super::super::{OpenStreamError, ProvideError, Provider, Stats};
 use super::Driver;
 
 // Whoever asked may have gone: answers that nobody waits for are dropped.
@@ -23,6 +23,7 @@ impl Driver {
         let now = Instant::now();
         match command {
             Command::AnnouncedAddresses { reply } => drop(reply.send(self.listening.clone())),
+            Command::Closest { key, reply } => self.closest(key, reply),
             Command::CloseSession { session } => self.close(session, now),
             Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, Waiter::Caller(reply)),
             Command::Disconnect { peer, reply } => drop(reply.send(self.swarm.disconnect_peer_id(peer).is_ok())),
@@ -35,7 +36,6 @@ impl Driver {
             Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
             Command::Peers { reply } => drop(reply.send(self.connections.infos())),
             Command::Protocols { reply } => drop(reply.send(self.protocols())),
-            Command::Provide { cid, reply } => self.provide(&cid, reply),
             Command::Report { session, reply } => {
                 let blocks = self.blocks.as_ref();
                 drop(reply.send(blocks.and_then(|blocks| blocks.machine.session_report(session))));
@@ -78,9 +78,9 @@ impl Driver {
         }
     }
 
-    fn provide(&mut self, cid: &Cid, reply: oneshot::Sender<Result<usize, ProvideError>>) {
+    fn closest(&mut self, key: Vec<u8>, reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>>) {
         match self.swarm.behaviour_mut().lan.as_mut() {
-            Some(kad) => self.lan.provide(kad, cid, reply),
+            Some(kad) => self.lan.announce(kad, key, reply),
             None => drop(reply.send(Err(ProvideError::NoRouting))),
         }
     }

@@ -133,6 +133,7 @@ impl Driver {
             Ok(round_trip) => {
                 if let Some(connected) = self.connections.get_mut(&peer) {
                     connected.latency = Some(round_trip);
+                    connected.unanswered = 0;
                 }
                 if let Some(blocks) = &mut self.blocks {
                     blocks.machine.handle_round_trip(&peer, round_trip, now);
@@ -140,8 +141,12 @@ impl Driver {
             }
             Err(ping::Failure::Unsupported) => {}
             Err(error) => {
-                tracing::debug!(%peer, %error, "closing a connection that is dead");
-                self.swarm.close_connection(connection);
+                let Some(connected) = self.connections.get_mut(&peer) else { return };
+                connected.unanswered += 1;
+                if connected.unanswered >= MAX_UNANSWERED {
+                    tracing::debug!(%peer, %error, "closing a connection that is dead");
+                    self.swarm.close_connection(connection);
+                }
             }
         }
     }
@@ -211,6 +216,9 @@ impl Driver {
         }
     }
 }
+
+/// Pings in a row without an answer, after which a connection is dead; one may be lost to a busy machine.
+const MAX_UNANSWERED: u32 = 2;
 
 /// Why a dial failed, in words for people.
 pub(super) fn plain(error: &DialError) -> String {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use libp2p::{Multiaddr, PeerId};
 
@@ -70,18 +70,21 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, queued: &Receiver<Entry>) {
-        loop {
-            let written = match queued.recv_timeout(FLUSH) {
-                Ok(entry) => self.append(&entry),
-                Err(RecvTimeoutError::Timeout) => self.file.flush(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            if let Err(error) = written {
+        while let Ok(entry) = queued.recv() {
+            if let Err(error) = self.append_all(entry, queued) {
                 tracing::warn!(%error, path = %self.path.display(), "provider records are no longer kept on disk");
                 return;
             }
         }
-        let _ = self.file.flush(); // what is lost comes again
+    }
+
+    /// Writes what is queued, then hands it to the system: a process that is killed loses nothing.
+    fn append_all(&mut self, first: Entry, queued: &Receiver<Entry>) -> io::Result<()> {
+        self.append(&first)?;
+        while let Ok(entry) = queued.try_recv() {
+            self.append(&entry)?;
+        }
+        self.file.flush()
     }
 
     fn append(&mut self, entry: &Entry) -> io::Result<()> {
@@ -99,8 +102,6 @@ impl Writer {
     }
 }
 
-/// An entry reaches the file within this time.
-const FLUSH: Duration = Duration::from_millis(200);
 /// A shorter log is not worth rewriting, in bytes.
 const MIN_REWRITE: u64 = 4 * 1024 * 1024;
 
