@@ -121,6 +121,25 @@ async fn segments_are_begun_when_one_is_full_and_deleted_when_all_in_them_is_gon
 }
 
 #[tokio::test]
+async fn a_segment_emptied_while_it_is_the_last_goes_too() {
+    let dir = TempDir::new().unwrap();
+    let options = Options { segment_size: 10_000, ..small() };
+    let store = Store::open(dir.path(), options.clone()).unwrap();
+    let blocks = blocks(0..30, 1000);
+    let cids = |range: std::ops::Range<usize>| blocks[range].iter().map(|block| *block.cid()).collect::<Vec<_>>();
+    store.put(blocks[..5].to_vec()).await.unwrap();
+    store.remove(cids(0..5)).await.unwrap();
+    store.put(blocks[5..15].to_vec()).await.unwrap();
+    store.remove(cids(5..15)).await.unwrap();
+    store.put(blocks[15..].to_vec()).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = Store::open(dir.path(), options).unwrap();
+    assert!(store.stat().segments <= 3, "{:?}", store.stat());
+    assert_eq!(store.stat().blocks, 15);
+}
+
+#[tokio::test]
 async fn roots_completeness_and_announcements_are_kept() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

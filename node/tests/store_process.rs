@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cidra_content::block::{Block, RAW};
@@ -33,9 +33,7 @@ async fn a_killed_process_loses_nothing_that_it_acknowledged() {
         acknowledged = last.unwrap_or(acknowledged);
         child.wait().unwrap();
 
-        let start = Instant::now();
         let store = Store::open(dir.path(), OPTIONS).unwrap();
-        assert!(start.elapsed() < Duration::from_secs(1), "round {round}: opened in {:?}", start.elapsed());
         for number in 0..acknowledged {
             let block = block(number);
             assert_eq!(store.block(block.cid()).await.unwrap(), Some(block), "round {round}, block {number}");
@@ -69,8 +67,8 @@ async fn a_store_of_many_blocks_opens_at_once_in_little_memory() {
     let said = output.lines().find_map(|line| line.strip_prefix("opened: ")).expect("it says what it took");
     println!("{count} blocks: {said}");
     let numbers: Vec<u64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
-    let [milliseconds, opened, read] = numbers[..] else { panic!("{said}") };
-    assert!(milliseconds < 1000, "{said}");
+    let [_, touched, opened, read] = numbers[..] else { panic!("{said}") };
+    assert!(touched < 2_000, "{said}");
     assert!(opened < 20_000 && read < 20_000, "{said}");
 }
 
@@ -104,17 +102,18 @@ async fn child_that_writes() {
 #[tokio::test]
 async fn child_that_opens() {
     let Some((dir, count)) = task("child_that_opens") else { return };
-    let before = resident();
+    let (before, touched) = (resident(), touched());
     let start = Instant::now();
     let store = Store::open(&dir, Options::default()).unwrap();
-    let (elapsed, opened) = (start.elapsed(), resident());
+    let (elapsed, opened, touched) = (start.elapsed(), resident(), self::touched() - touched);
     assert_eq!(store.stat().blocks, u64::from(count));
     for number in (0..count).step_by(97) {
         assert!(store.load(block(number).cid()).await.unwrap().is_some());
     }
     let read = resident();
     let more = |after: u64| after.saturating_sub(before);
-    println!("\nopened: {} ms, {} kB more, {} kB after reads", elapsed.as_millis(), more(opened), more(read));
+    let (elapsed, opened, read) = (elapsed.as_millis(), more(opened), more(read));
+    println!("\nopened: {elapsed} ms, {touched} kB read, {opened} kB more memory, {read} kB after reads");
 }
 
 fn start(child: &str, dir: &Path, number: u32) -> Child {
@@ -146,6 +145,13 @@ fn block(number: u32) -> Block {
     let length = if number % 10 == 3 { 20_000 / (1 + number as usize % 7) } else { 100 };
     let length = if number < 20_000 { length } else { 100 };
     Block::new(RAW, Bytes::from(number.to_le_bytes().repeat(length / 4)))
+}
+
+/// Kilobytes that this process has read from files so far: what takes time when it opens something.
+fn touched() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap_or_default();
+    line.parse::<u64>().unwrap_or_default() / 1000
 }
 
 /// Kilobytes of resident memory.

@@ -46,6 +46,7 @@ impl Opening<'_> {
         let generation = summary.generation.saturating_add(1);
         self.bury(&index, &mut rows)?;
         self.tails(&index, &segments, generation, &mut rows, &roots)?;
+        self.empty(&index, &mut rows)?;
         if !is_made {
             self.write_version()?;
         }
@@ -183,6 +184,15 @@ impl Opening<'_> {
         Ok(())
     }
 
+    /// Delete segments that were emptied while they were the last.
+    fn empty(&self, index: &Index, rows: &mut BTreeMap<u32, Row>) -> Result<(), OpenError> {
+        let last = rows.keys().next_back().copied();
+        for (number, row) in rows.iter_mut() {
+            row.dead = row.blocks == 0 && last != Some(*number);
+        }
+        self.bury(index, rows)
+    }
+
     /// Index what stands behind the last commit, and cut what is not whole.
     fn tails(
         &self,
@@ -221,10 +231,13 @@ impl Opening<'_> {
             rows.extend(self.insert(index, found, number, generation)?);
         }
         for number in gone {
-            tracing::error!(segment = %self.folder.join(segment_name(number)).display(), "a segment is missing");
-            roots.change(&[Change::Incomplete]).map_err(|error| self.database_error(roots::NAME, error))?;
-            index.forget_segment(number, true).map_err(|error| self.database_error(index::NAME, error))?;
-            rows.remove(&number);
+            // An empty one was deleted, and the process killed before it could say so.
+            let alive = rows.remove(&number).is_some_and(|row| row.blocks > 0);
+            if alive {
+                tracing::error!(segment = %self.folder.join(segment_name(number)).display(), "a segment is missing");
+                roots.change(&[Change::Incomplete]).map_err(|error| self.database_error(roots::NAME, error))?;
+            }
+            index.forget_segment(number, alive).map_err(|error| self.database_error(index::NAME, error))?;
         }
         Ok(())
     }

@@ -324,12 +324,23 @@ impl Writer {
             Err(StoreError::Full { .. }) if self.reserve.release() => remove()?,
             removed => removed?,
         };
-        let dead: Vec<u32> = rows.iter().filter(|(_, row)| row.dead).map(|(number, _)| *number).collect();
         shared.rows().extend(rows);
-        if !dead.is_empty() {
-            self.deletions.push_back((shared.segments.older_guards(), dead));
-        }
+        self.retire_segments();
         Ok(removed)
+    }
+
+    /// Have segments deleted that nothing is left in. Nothing is pending, so no entry names them.
+    fn retire_segments(&mut self) {
+        let (queued, active) = (&self.deletions, self.appender.active());
+        let is_queued = |number| queued.iter().any(|(_, segments)| segments.contains(number));
+        let rows = self.shared.rows();
+        let empty =
+            rows.iter().filter(|(number, row)| row.blocks == 0 && active != Some(**number) && !is_queued(number));
+        let empty: Vec<u32> = empty.map(|(number, _)| *number).collect();
+        drop(rows);
+        if !empty.is_empty() {
+            self.deletions.push_back((self.shared.segments.older_guards(), empty));
+        }
     }
 
     fn delete_segments(&mut self) {
