@@ -125,7 +125,7 @@ async fn open_many(folder: &Path, count: u32) {
     let store = Store::open(&path, Options::default()).expect("a store");
     let opened = start.elapsed();
     println!("opened in {:.2} ms, {} kB more resident", opened.as_secs_f64() * 1000.0, resident() - before);
-    assert_eq!(store.stat().blocks, u64::from(count));
+    assert_eq!(store.stat().await.unwrap().blocks, u64::from(count));
     let start = Instant::now();
     for number in (0..count).step_by(101) {
         let found = store.load(block(number, 100).cid()).await.expect("a read");

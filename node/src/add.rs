@@ -90,7 +90,7 @@ pub struct Import {
 
 impl Import {
     pub(crate) async fn new(store: Store, pool: Pool, options: ImportOptions) -> Result<Self, ImportError> {
-        let lease = if options.only_hash { None } else { Some(store.lease()) };
+        let lease = if options.only_hash { None } else { Some(store.lease().await) };
         let batches = Batches::new(pool, if options.only_hash { None } else { Some(store.clone()) });
         let tree = Tree::new(options.parameters, options.wrap);
         Ok(Self {

@@ -14,6 +14,7 @@ mod cidra;
 mod config;
 mod doors;
 mod get;
+mod handover;
 mod id;
 mod ls;
 mod multipart;
@@ -23,6 +24,7 @@ mod refs;
 mod repo;
 mod routing;
 mod serve;
+mod store;
 mod swarm;
 mod trailing;
 pub mod tree;
@@ -45,7 +47,7 @@ use answer::{Answer, one};
 pub use answer::{EXIT, STREAM_ERROR};
 use doors::Doors;
 pub use id::RPC_VERSION;
-pub use serve::{ServeError, Server, connect_socket, serve_socket, serve_tcp};
+pub use serve::{ServeError, Server, serve_socket, serve_tcp};
 
 /// The API of `node`, for calls in this process.
 pub fn router(node: Node) -> Router {
@@ -79,8 +81,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("cat", post(cat::cat)),
         ("cidra/add", post(cidra::add)),
         ("cidra/get", post(cidra::get)),
+        ("cidra/handover", post(handover::hand_over)),
         ("cidra/health", post(cidra::health)),
         ("cidra/stat", post(cidra::stat)),
+        ("cidra/store/ask", post(store::ask)),
+        ("cidra/store/join", post(store::join)),
         ("commands", post(commands)),
         ("config", post(config::config)),
         ("config/show", post(config::show)),

@@ -3,6 +3,7 @@
 //! The handle that the API, the gateway and programs hold. The network of a daemon starts with it; that of a single command
 //! when first something is not in the store.
 
+mod handover;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -22,8 +23,11 @@ use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::network::{self, Network};
 use crate::pool::Pool;
-use crate::repository::Repository;
+use crate::repository::{Repository, RepositoryError};
+pub use crate::store::Ticket;
+use crate::store::guests::Guests;
 use crate::store::{self, Root, RootKind, Store, StoreError};
+pub use handover::Settled;
 pub use read::{Kind, Listed};
 
 /// A node. Clones are handles of the same one.
@@ -35,6 +39,7 @@ struct Inner {
     settings: Settings,
     keypair: Keypair,
     store: Store,
+    guests: Arc<Guests>,
     pool: Pool,
     network: OnceCell<Network>,
     /// The bootstrap list as it stands, for the API to change.
@@ -81,6 +86,7 @@ impl Node {
         let bootstrap = settings.bootstrap.clone().unwrap_or_else(|| settings.config.bootstrap.peers.clone());
         Ok(Self(Arc::new(Inner {
             keypair,
+            guests: Arc::new(Guests::new(store.clone())),
             store,
             pool: Pool::new(hashing_threads()).map_err(NodeError::Threads)?,
             network: OnceCell::new(),
@@ -94,6 +100,11 @@ impl Node {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Those who handed the repository over to this node.
+    pub fn guests(&self) -> &Arc<Guests> {
+        &self.0.guests
     }
 
     /// The hashing threads.
@@ -233,7 +244,7 @@ impl Node {
         name: Option<String>,
         options: FetchOptions,
     ) -> Result<(), FetchError> {
-        let _lease = self.0.store.lease();
+        let _lease = self.0.store.lease().await;
         let selector = if recursive { Selector::Dag } else { Selector::Block };
         if !recursive || !self.0.store.is_complete(cid).await? {
             self.download(cid, selector, options).complete().await?;
@@ -296,6 +307,9 @@ pub enum NodeError {
     /// Its configuration cannot be changed.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// It keeps its repository.
+    #[error("a daemon holds this repository, and does not give it up")]
+    Daemon,
     /// It has no key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -305,9 +319,15 @@ pub enum NodeError {
     /// It was told not to speak to peers.
     #[error("this needs the network, and --offline forbids it")]
     Offline,
+    /// The repository cannot be taken again.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// The store failed.
+    #[error(transparent)]
+    Storing(#[from] StoreError),
     /// The key of the private network cannot be used.
     #[error(transparent)]
     SwarmKey(#[from] network::SwarmKeyError),

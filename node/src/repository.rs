@@ -3,16 +3,19 @@
 //! It is made on first use. Whoever opens it holds its lock until the `Repository` is dropped; the lock is the kernel's, so a
 //! killed process leaves none behind. What stands inside is named here and nowhere else.
 
+pub mod socket;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// A repository whose lock this process holds.
+/// A repository whose lock this process holds, or held until it was released.
 #[derive(Debug)]
 pub struct Repository {
     path: PathBuf,
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 /// What came of asking for a repository.
@@ -30,16 +33,25 @@ impl Repository {
     /// Fails when it cannot be made or written, or when its layout is not one this version reads.
     pub fn open(path: &Path) -> Result<Opening, RepositoryError> {
         make(path)?;
-        let lock = open_lock(path)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Opening::Busy),
-            Err(TryLockError::Error(source)) => {
-                return Err(RepositoryError::Unusable { path: path.to_owned(), source });
-            }
-        }
+        let Some(lock) = take_lock(path)? else { return Ok(Opening::Busy) };
         check_layout(path)?;
-        Ok(Opening::Held(Self { path: path.to_owned(), _lock: lock }))
+        Ok(Opening::Held(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) }))
+    }
+
+    /// Gives up the lock: another process may take the repository now.
+    pub fn release(&self) {
+        // Closing it is what frees it.
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(lock);
+    }
+
+    /// Takes the lock again that was released; false when another process holds it.
+    pub fn retake(&self) -> Result<bool, RepositoryError> {
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = take_lock(&self.path)?;
+        }
+        Ok(held.is_some())
     }
 
     /// The folder.
@@ -117,6 +129,16 @@ fn make(path: &Path) -> Result<(), RepositoryError> {
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| RepositoryError::Unusable { path: path.to_owned(), source })
+}
+
+/// The lock; none when another process holds it.
+fn take_lock(path: &Path) -> Result<Option<File>, RepositoryError> {
+    let lock = open_lock(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(RepositoryError::Unusable { path: path.to_owned(), source }),
+    }
 }
 
 fn open_lock(path: &Path) -> Result<File, RepositoryError> {
@@ -219,6 +241,20 @@ mod tests {
 
         assert!(matches!(Repository::open(&path).unwrap(), Opening::Held(_)));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_lock_that_was_released_is_anybodys_and_can_be_taken_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opening::Held(first) = Repository::open(folder.path()).unwrap() else { panic!("nobody else holds it") };
+
+        first.release();
+        let Opening::Held(second) = Repository::open(folder.path()).unwrap() else { panic!("it was released") };
+
+        assert!(!first.retake().unwrap());
+        drop(second);
+        assert!(first.retake().unwrap());
+        assert!(matches!(Repository::open(folder.path()).unwrap(), Opening::Busy));
     }
 
     #[test]

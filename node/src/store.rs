@@ -4,20 +4,28 @@
 //! writes, a few read: no async task ever waits for the disk. The caller holds the repository's lock.
 //!
 //! Whoever opens a store after a crash finds every block that was committed, and mostly those that were only put.
+//!
+//! The store may be handed over to another process (`tenure`): then every method asks that one.
 
 mod database;
 mod disk;
 mod flusher;
+pub mod guests;
 mod index;
 mod lease;
+mod leases;
+mod local;
 mod open;
 mod record;
+mod remote;
 mod reserve;
 mod roots;
 mod scan;
 mod segments;
 mod shared;
+mod tenure;
 mod threads;
+pub mod wire;
 mod writer;
 
 #[cfg(test)]
@@ -31,25 +39,21 @@ use bytes::Bytes;
 use cid::Cid;
 use cid::multihash::Multihash;
 use cidra_content::block::Block;
-use tokio::sync::oneshot;
+use serde::{Deserialize, Serialize};
 
 pub use lease::Lease;
 pub use open::OpenError;
 pub use roots::{Root, RootKind};
+pub use tenure::Ticket;
 
-use disk::{Disk, Folder};
-use index::{Key, Only};
+use local::Local;
 use record::DATA_MAX;
-use roots::Change;
-use shared::{Shared, inherent};
-use threads::Threads;
-use writer::{Command, Reply};
+use shared::Shared;
+use tenure::{Place, Tenure, at};
 
-/// A handle on the store. The last one that goes ends its threads; what was put is committed then.
+/// A handle on the store. The last one that goes, leases included, ends its threads; what was put is committed then.
 #[derive(Clone, Debug)]
-pub struct Store {
-    threads: Arc<Threads>,
-}
+pub struct Store(Arc<Tenure>);
 
 /// How a store works.
 #[derive(Clone, Debug)]
@@ -78,7 +82,7 @@ pub struct Stored {
 }
 
 /// What a store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// Blocks, without those that are not committed yet.
     pub blocks: u64,
@@ -98,81 +102,71 @@ impl Store {
     /// Open the store in `dir`, made when it is missing. Blocks the thread for milliseconds; after damage, for as long as it
     /// takes to read all segments.
     pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
-        make_folder(dir).map_err(|error| OpenError::of(dir, "", error))?;
-        Store::open_on(Arc::new(Folder::new(dir.to_path_buf())), dir, options)
-    }
-
-    fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Store, OpenError> {
-        let (writer, flushing) = open::open(disk, dir, &options)?;
-        let threads =
-            Threads::start(writer, flushing, options.readers).map_err(|error| OpenError::of(dir, "", error))?;
-        Ok(Store { threads: Arc::new(threads) })
+        let local = Local::open(dir, &options)?;
+        Ok(Store(Arc::new(Tenure::new(dir.to_path_buf(), options, local))))
     }
 
     /// Append blocks. They can be read when it returns and are durable after the next `commit`. Waits while 32 MiB are queued.
     /// A block that is there is not written again, but counts as put. Dropping the future puts all of them or none.
     pub async fn put(&self, blocks: Vec<Block>) -> Result<(), StoreError> {
-        let mut cost = 0;
-        let mut queued = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            let cid = *block.cid();
-            if inherent(&cid).is_some() {
-                continue;
-            }
-            let data = block.into_data();
-            if data.len() > DATA_MAX as usize {
-                return Err(StoreError::TooLarge { cid, length: data.len() });
-            }
-            cost += data.len() + PUT_OVERHEAD;
-            queued.push((Key::from(&cid), data));
-        }
-        if queued.is_empty() {
-            return Ok(());
-        }
-        self.write(cost, |reply| Command::Put { blocks: queued, reply }).await
+        at!(self, store => store.put(blocks))
     }
 
     /// Make everything durable that was put before. Commits at the same time share one sync.
     pub async fn commit(&self) -> Result<(), StoreError> {
-        self.change(Vec::new()).await.map(|_| ())
+        if self.0.is_away().await {
+            // It was committed when it was handed over, and no put has ended since.
+            return Ok(());
+        }
+        at!(self, store => store.commit())
     }
 
     /// Which blocks are here, and how long they are.
     pub async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        self.read(move |shared| shared.locate(&cids)).await
+        at!(self, store => store.locate(cids))
     }
 
     /// The bytes of a block, their checksum checked: for sending. A record that is bad is reported, forgotten and `None`.
     pub async fn load(&self, cid: &Cid) -> Result<Option<Stored>, StoreError> {
-        let cid = *cid;
-        let data = self.read(move |shared| shared.load(&cid)).await?;
-        Ok(data.map(|data| Stored { cid, data }))
+        at!(self, store => store.load(cid))
     }
 
     /// A block, hashed: for using. A record whose bytes do not match is reported, forgotten and `None`.
     pub async fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let cid = *cid;
-        self.read(move |shared| shared.block(&cid)).await
+        at!(self, store => store.block(cid))
     }
 
     /// Delete blocks, whatever protects them; says which were there. No DAG is known to be complete after that.
     pub async fn remove(&self, cids: Vec<Cid>) -> Result<Vec<bool>, StoreError> {
-        self.remove_only(cids, Only::Any).await
+        at!(self, store => store.remove(cids))
     }
 
     /// Begin a collection: what is put from here on it must not delete.
-    pub fn begin_mark(&self) -> Mark {
-        Mark(self.threads.shared.begin_generation())
+    pub async fn begin_mark(&self) -> Result<Mark, StoreError> {
+        let place = self.0.place().await?;
+        let generation = match &*place {
+            Place::Local(store) => store.begin_mark(),
+            Place::Remote(store) => store.begin_mark().await?,
+        };
+        Ok(Mark { generation, tenure: self.0.number() })
     }
 
-    /// Delete those of these blocks that were last put before the mark began and before every lease that is held.
+    /// Delete those of these blocks that were last put before the mark began and before every lease that is held; none when
+    /// the store was handed over since.
     pub async fn remove_unmarked(&self, cids: Vec<Cid>, mark: Mark) -> Result<Vec<bool>, StoreError> {
-        self.remove_only(cids, Only::Before(mark.0)).await
+        let place = self.0.place().await?;
+        if mark.tenure != self.0.number() {
+            return Ok(vec![false; cids.len()]);
+        }
+        match &*place {
+            Place::Local(store) => store.remove_unmarked(cids, mark.generation).await,
+            Place::Remote(store) => store.remove_unmarked(cids, mark.generation).await,
+        }
     }
 
-    async fn remove_only(&self, cids: Vec<Cid>, only: Only) -> Result<Vec<bool>, StoreError> {
-        let keys: Vec<Key> = cids.iter().map(Key::from).collect();
-        self.write(keys.len() * PUT_OVERHEAD, |reply| Command::Remove { keys, only, reply }).await
+    /// The mark of a guest, who knows the generation alone: its session began after the store came here.
+    pub fn mark_of(&self, generation: u32) -> Mark {
+        Mark { generation, tenure: self.0.number() }
     }
 
     /// At most `most` blocks and their lengths in the order of their multihashes, from behind `after` on.
@@ -181,13 +175,16 @@ impl Store {
         after: Option<Multihash<64>>,
         most: usize,
     ) -> Result<Vec<(Multihash<64>, u32)>, StoreError> {
-        self.commit().await?;
-        self.read(move |shared| shared.list(after, most)).await
+        at!(self, store => store.list(after, most))
     }
 
     /// Counts and sizes, as of the last commit.
-    pub fn stat(&self) -> Stat {
-        self.threads.shared.stat()
+    pub async fn stat(&self) -> Result<Stat, StoreError> {
+        let place = self.0.place().await?;
+        match &*place {
+            Place::Local(store) => Ok(store.stat()),
+            Place::Remote(store) => store.stat().await,
+        }
     }
 
     /// Set roots; durable on return, after all that was put before. A root with the same kind and key is replaced.
@@ -196,104 +193,67 @@ impl Store {
         if let Some(root) = roots.iter().find(too_long) {
             return Err(StoreError::NameTooLong { cid: root.cid });
         }
-        self.change(vec![Change::Set(roots)]).await.map(|_| ())
+        at!(self, store => store.set_roots(roots))
     }
 
     /// Remove a root; says whether it was there. Durable on return.
     pub async fn remove_root(&self, kind: RootKind, key: &[u8]) -> Result<bool, StoreError> {
-        self.change_one(Change::Remove(kind, key.to_vec())).await
+        at!(self, store => store.remove_root(kind, key))
     }
 
     /// The root of this kind and key.
     pub async fn root(&self, kind: RootKind, key: &[u8]) -> Result<Option<Root>, StoreError> {
-        let key = key.to_vec();
-        let found = self.read(move |shared| shared.root(kind, &key)).await?;
-        Ok(found.filter(|root| !root.is_expired(SystemTime::now())))
+        at!(self, store => store.root(kind, key))
     }
 
     /// All roots of this kind in the order of their keys, those of leases that are held included.
     pub async fn roots(&self, kind: RootKind) -> Result<Vec<Root>, StoreError> {
-        self.read(move |shared| shared.roots(kind)).await
+        at!(self, store => store.roots(kind))
     }
 
     /// Record that the whole DAG under `cid` is here; durable on return, after all that was put before.
     pub async fn set_complete(&self, cid: Cid) -> Result<(), StoreError> {
-        self.change_one(Change::Complete(cid)).await.map(|_| ())
+        at!(self, store => store.set_complete(cid))
     }
 
     /// Whether it was recorded that the whole DAG under `cid` is here, and no block was lost or removed since.
     pub async fn is_complete(&self, cid: Cid) -> Result<bool, StoreError> {
-        self.read(move |shared| shared.is_complete(&cid)).await
+        at!(self, store => store.is_complete(cid))
     }
 
     /// Hold what is put from here on, and what the lease is told to protect, against collection.
-    pub fn lease(&self) -> Lease {
-        Lease::begin(self.threads.shared.clone())
+    pub async fn lease(&self) -> Lease {
+        Lease::begin(self.clone()).await
     }
 
     /// Have `cid` announced by the next daemon that runs; durable on return.
     pub async fn queue_announcement(&self, cid: Cid) -> Result<(), StoreError> {
-        self.change_one(Change::Queue(cid)).await.map(|_| ())
+        at!(self, store => store.queue_announcement(cid))
     }
 
     /// What is to be announced, in the order in which it was queued.
     pub async fn announcements(&self) -> Result<Vec<Cid>, StoreError> {
-        self.read(|shared| shared.announcements()).await
+        at!(self, store => store.announcements())
     }
 
     /// Record that `cid` was announced; it leaves the queue.
     pub async fn announced(&self, cid: Cid, when: SystemTime) -> Result<(), StoreError> {
-        self.change_one(Change::Announced(cid, when)).await.map(|_| ())
+        at!(self, store => store.announced(cid, when))
     }
 
     /// What was announced, and when it was the last time (kept to the second).
     pub async fn announcement_times(&self) -> Result<Vec<(Cid, SystemTime)>, StoreError> {
-        self.read(|shared| shared.announcement_times()).await
+        at!(self, store => store.announcement_times())
     }
 
     /// Announce it no more: takes it out of the queue and out of what was announced; says whether it was in one.
     pub async fn unannounce(&self, cid: Cid) -> Result<bool, StoreError> {
-        self.change_one(Change::Unannounce(cid)).await
+        at!(self, store => store.unannounce(cid))
     }
 
     /// Commit, and end the threads. Other handles get `StoreError::Closed` from here on.
     pub async fn close(self) -> Result<(), StoreError> {
-        let done = self.commit().await;
-        // Joining waits for reads that are under way. A panic is reported there.
-        let _ = tokio::task::spawn_blocking(move || self.threads.end()).await;
-        done
-    }
-
-    async fn change_one(&self, change: Change) -> Result<bool, StoreError> {
-        let done = self.change(vec![change]).await?;
-        Ok(done.first().copied().unwrap_or_default())
-    }
-
-    async fn change(&self, changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
-        self.write(PUT_OVERHEAD, |reply| Command::Commit { changes, reply }).await
-    }
-
-    async fn write<T>(&self, cost: usize, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let pushed = self.threads.shared.writes.push(command(reply), cost).await;
-        pushed.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// Have a reader thread do it; not at all when the future is dropped before its turn comes.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job = move |shared: &Shared| {
-            if !reply.is_closed() {
-                // Nobody wants it when the future is dropped meanwhile.
-                let _ = reply.send(read(shared));
-            }
-        };
-        self.threads.shared.reads.push(Box::new(job), 1).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.0.close().await
     }
 }
 
@@ -302,13 +262,17 @@ const PUT_OVERHEAD: usize = 256;
 
 /// When a collection began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u32);
+pub struct Mark {
+    generation: u32,
+    /// Another holder counts other generations.
+    tenure: u32,
+}
 
-fn make_folder(dir: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(dir)
+impl Mark {
+    /// What the holder of the store counts.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
 }
 
 /// Why the store did not do what it was asked. It says for whom it failed: blocks of others are not touched.
@@ -330,6 +294,23 @@ pub enum StoreError {
     Full {
         /// The store.
         folder: PathBuf,
+    },
+    /// The daemon that took the store over is gone.
+    #[error(
+        "the daemon that took over this repository ({}) went away: {why}; what was acknowledged is kept, run this again",
+        socket.display()
+    )]
+    Gone {
+        /// Its socket.
+        socket: PathBuf,
+        /// What was seen of it.
+        why: String,
+    },
+    /// The daemon that took the store over could not do it.
+    #[error("{message}")]
+    Holder {
+        /// What it says.
+        message: String,
     },
     /// A file cannot be read or written.
     #[error("{path}: cannot be read or written")]
@@ -353,6 +334,9 @@ pub enum StoreError {
         /// What it should name.
         cid: Cid,
     },
+    /// It is somebody else's, and cannot be handed over.
+    #[error("this process does not hold the store")]
+    NotHeld,
     /// A block is too large to be kept.
     #[error("block {cid}: {length} bytes are more than the {DATA_MAX} that the store keeps")]
     TooLarge {

@@ -23,8 +23,8 @@ async fn a_block_is_readable_once_put_and_there_after_opening_again() {
     for block in &blocks {
         assert_eq!(store.block(block.cid()).await.unwrap().as_ref(), Some(block));
     }
-    assert_eq!(store.stat().blocks, 100);
-    assert_eq!(store.stat().bytes, 100_000);
+    assert_eq!(store.stat().await.unwrap().blocks, 100);
+    assert_eq!(store.stat().await.unwrap().bytes, 100_000);
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn identity_cids_and_the_empty_block_need_not_be_put() {
     assert_eq!(store.locate(vec![identity, *empty.cid()]).await.unwrap(), [Some(5), Some(0)]);
     store.put(vec![empty]).await.unwrap();
     store.commit().await.unwrap();
-    assert_eq!(store.stat().blocks, 0);
+    assert_eq!(store.stat().await.unwrap().blocks, 0);
 }
 
 #[tokio::test]
@@ -65,8 +65,8 @@ async fn a_block_put_twice_is_kept_once() {
         store.put([block.clone(), block.clone()].concat()).await.unwrap();
         store.commit().await.unwrap();
     }
-    assert_eq!((store.stat().blocks, store.stat().bytes), (1, 5000));
-    assert!(store.stat().disk_bytes < 5200, "{:?}", store.stat());
+    assert_eq!((store.stat().await.unwrap().blocks, store.stat().await.unwrap().bytes), (1, 5000));
+    assert!(store.stat().await.unwrap().disk_bytes < 5200, "{:?}", store.stat().await.unwrap());
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn blocks_are_located_listed_and_removed() {
 
     assert_eq!(store.remove(vec![*here[7].cid(), *elsewhere[0].cid()]).await.unwrap(), [true, false]);
     assert_eq!(store.load(here[7].cid()).await.unwrap(), None);
-    assert_eq!(store.stat().blocks, 49);
+    assert_eq!(store.stat().await.unwrap().blocks, 49);
     store.put(vec![here[7].clone()]).await.unwrap();
     assert!(store.load(here[7].cid()).await.unwrap().is_some());
 }
@@ -103,9 +103,9 @@ async fn segments_are_begun_when_one_is_full_and_deleted_when_all_in_them_is_gon
     let blocks = blocks(0..40, 1000);
     store.put(blocks.clone()).await.unwrap();
     store.commit().await.unwrap();
-    let segments = store.stat().segments;
+    let segments = store.stat().await.unwrap().segments;
     assert!((5..=6).contains(&segments), "{segments}");
-    assert!(store.stat().disk_bytes <= segments * 10_000);
+    assert!(store.stat().await.unwrap().disk_bytes <= segments * 10_000);
 
     store.remove(blocks[..30].iter().map(|block| *block.cid()).collect()).await.unwrap();
     store.close().await.unwrap();
@@ -113,8 +113,8 @@ async fn segments_are_begun_when_one_is_full_and_deleted_when_all_in_them_is_gon
     let store = Store::open(dir.path(), options).unwrap();
     let files = std::fs::read_dir(dir.path()).unwrap();
     let files = files.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".segment"));
-    assert_eq!(files.count() as u64, store.stat().segments);
-    assert!(store.stat().segments <= segments - 3, "{:?}", store.stat());
+    assert_eq!(files.count() as u64, store.stat().await.unwrap().segments);
+    assert!(store.stat().await.unwrap().segments <= segments - 3, "{:?}", store.stat().await.unwrap());
     for block in &blocks[30..] {
         assert_eq!(store.block(block.cid()).await.unwrap().as_ref(), Some(block));
     }
@@ -135,8 +135,8 @@ async fn a_segment_emptied_while_it_is_the_last_goes_too() {
     store.close().await.unwrap();
 
     let store = Store::open(dir.path(), options).unwrap();
-    assert!(store.stat().segments <= 3, "{:?}", store.stat());
-    assert_eq!(store.stat().blocks, 15);
+    assert!(store.stat().await.unwrap().segments <= 3, "{:?}", store.stat().await.unwrap());
+    assert_eq!(store.stat().await.unwrap().blocks, 15);
 }
 
 #[tokio::test]
@@ -200,13 +200,13 @@ async fn collection_spares_what_was_put_since_it_began_and_what_leases_hold() {
     store.commit().await.unwrap();
 
     // Put before, put again, put for the first time.
-    let mark = store.begin_mark();
+    let mark = store.begin_mark().await.unwrap();
     store.put(vec![blocks[1].clone(), blocks[2].clone()]).await.unwrap();
     assert_eq!(store.remove_unmarked(all.clone(), mark).await.unwrap(), [true, false, false, false]);
 
-    let lease = store.lease();
+    let lease = store.lease().await;
     store.put(vec![blocks[3].clone(), blocks[2].clone()]).await.unwrap();
-    let mark = store.begin_mark();
+    let mark = store.begin_mark().await.unwrap();
     assert_eq!(store.remove_unmarked(all.clone(), mark).await.unwrap(), [false, true, false, false]);
 
     drop(lease);
@@ -218,7 +218,7 @@ async fn a_lease_is_a_root_until_it_is_dropped() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     let cid = *blocks(0..1, 10)[0].cid();
-    let lease = store.lease();
+    let lease = store.lease().await;
     lease.protect(cid).await.unwrap();
 
     let roots = store.roots(RootKind::Lease).await.unwrap();
@@ -235,7 +235,7 @@ async fn what_a_killed_lease_protected_stays_a_root_for_a_while() {
     let (dir, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let store = open(dir.path());
     let cid = *blocks(0..1, 10)[0].cid();
-    let lease = store.lease();
+    let lease = store.lease().await;
     lease.protect(cid).await.unwrap();
     store.queue_announcement(cid).await.unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -283,7 +283,7 @@ async fn many_callers_put_and_commit_side_by_side() {
         }
     });
     futures::future::join_all(callers).await;
-    assert_eq!((store.stat().blocks, store.stat().pending), (2000, 0));
+    assert_eq!((store.stat().await.unwrap().blocks, store.stat().await.unwrap().pending), (2000, 0));
 }
 
 fn open(dir: &Path) -> Store {

@@ -40,7 +40,7 @@ async fn a_killed_process_loses_nothing_that_it_acknowledged() {
         }
         let root = store.root(RootKind::Pin, b"last").await.unwrap().expect("set with each acknowledgement");
         assert!(store.block(&root.cid).await.unwrap().is_some(), "round {round}: a root without its block");
-        assert_eq!(store.stat().bad_records, 0, "round {round}");
+        assert_eq!(store.stat().await.unwrap().bad_records, 0, "round {round}");
         store.close().await.unwrap();
     }
     assert!(acknowledged > 20, "{acknowledged}");
@@ -106,7 +106,7 @@ async fn child_that_opens() {
     let start = Instant::now();
     let store = Store::open(&dir, Options::default()).unwrap();
     let (elapsed, opened, touched) = (start.elapsed(), resident(), self::touched() - touched);
-    assert_eq!(store.stat().blocks, u64::from(count));
+    assert_eq!(store.stat().await.unwrap().blocks, u64::from(count));
     for number in (0..count).step_by(97) {
         assert!(store.load(block(number).cid()).await.unwrap().is_some());
     }

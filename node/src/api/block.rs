@@ -40,7 +40,7 @@ pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call
     let pin = call.is("pin")?;
     let mut upload = Upload::new(&headers, body)?;
     stream(&call, Shape::Objects, |output| async move {
-        let _lease = node.store().lease();
+        let _lease = node.store().lease().await;
         let mut data: Option<BytesMut> = None;
         loop {
             let piece = upload.next().await?;

@@ -59,7 +59,7 @@ async fn pin(
     if !wish.recursive && pinned.is_some_and(|pin| pin.recursive) {
         return Err(Failure::failed(format!("{cid} already pinned recursively")));
     }
-    let _lease = node.store().lease();
+    let _lease = node.store().lease().await;
     if !wish.recursive || !node.store().is_complete(cid).await? {
         let selector = if wish.recursive { Selector::Dag } else { Selector::Block };
         let mut download = node.download(cid, selector, options);

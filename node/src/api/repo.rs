@@ -12,7 +12,7 @@ use super::id::KUBO_REPOSITORY;
 use crate::node::Node;
 
 pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
-    let stat = node.store().stat();
+    let stat = node.store().stat().await?;
     if call.is("size-only")? {
         let zero = json!({"RepoSize": stat.disk_bytes, "StorageMax": NO_LIMIT, "NumObjects": 0, "RepoPath": "", "Version": ""});
         return Ok(one(&zero));

@@ -6,13 +6,11 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use futures::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,11 +18,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::doors::Doors;
+use super::handover::{Handover, Socket, Wish, carry_out};
 use super::routed;
 use super::trailing::Trailing;
 use crate::config;
@@ -37,7 +36,6 @@ pub struct Server {
     stop: watch::Sender<bool>,
     guests: Arc<watch::Sender<usize>>,
     task: JoinHandle<()>,
-    _socket: Option<SocketFile>,
 }
 
 impl Server {
@@ -80,12 +78,16 @@ impl Drop for Server {
 
 /// Serves the API of `node` on a Unix socket at `path`, which only this user may open. Whatever socket stood there is replaced:
 /// the caller holds the repository's lock, so nobody serves it.
+///
+/// Where `node` is no daemon, the server hands the repository over when one asks for it: then it listens no more, and serves
+/// the connections that are open.
 pub async fn serve_socket(node: Node, path: &Path) -> Result<Server, ServeError> {
-    let unusable = |source| ServeError::Socket { path: path.to_owned(), source };
-    let listener = bind_socket(path).map_err(unusable)?;
+    let socket = Socket::bind(path.to_owned());
+    let socket = socket.map_err(|source| ServeError::Socket { path: path.to_owned(), source })?;
     let address = Multiaddr::empty().with(Protocol::Unix(path.to_string_lossy().into_owned().into()));
-    let socket = SocketFile(path.to_owned());
-    Ok(Server::start(Listener::Unix(listener), address, routed(node, Doors::local()), Some(socket)))
+    let (handover, wishes) = Handover::new();
+    let router = routed(node.clone(), Doors::local()).layer(Extension(handover));
+    Ok(Server::start(Listener::Unix { socket, node, wishes }, address, router))
 }
 
 /// Serves the API of `node` at `/ip4/…/tcp/…` or `/ip6/…/tcp/…`; port 0 takes a free one.
@@ -103,23 +105,15 @@ pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeE
     let local = listener.local_addr().map_err(taken)?;
     let doors = Doors::port(local.port(), api);
     let address = Multiaddr::from(local.ip()).with(Protocol::Tcp(local.port()));
-    Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors), None))
-}
-
-/// Connects to the socket at `path`, however long its path is.
-///
-/// Fails when there is none or, for a stale one, when nobody serves it.
-pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
-    let short = ShortPath::of(path)?;
-    UnixStream::connect(&short.path).await
+    Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors)))
 }
 
 impl Server {
-    fn start(listener: Listener, address: Multiaddr, router: Router, socket: Option<SocketFile>) -> Self {
+    fn start(listener: Listener, address: Multiaddr, router: Router) -> Self {
         let (stop, stopped) = watch::channel(false);
         let guests = Arc::new(watch::Sender::new(0));
         let task = tokio::spawn(accept(listener, router, stopped, guests.clone()));
-        Self { address, stop, guests, task, _socket: socket }
+        Self { address, stop, guests, task }
     }
 }
 
@@ -128,7 +122,13 @@ const LAST_GUEST: Duration = Duration::from_secs(60);
 
 enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix {
+        socket: Socket,
+        node: Node,
+        wishes: mpsc::Receiver<Wish>,
+    },
+    /// Nothing is listened on any more.
+    Deaf,
 }
 
 /// A connection of either kind.
@@ -136,21 +136,40 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
+/// What comes to a listener.
+enum Coming {
+    Connection(io::Result<Box<dyn Stream>>),
+    Wish(Wish),
+}
+
 impl Listener {
-    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+    async fn next(&mut self) -> Coming {
+        let stream = match self {
+            Self::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                 stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
-            }
-            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+                Ok(Box::new(stream) as Box<dyn Stream>)
+            }),
+            Self::Unix { socket, wishes, .. } => tokio::select! {
+                accepted = socket.listener.accept() => accepted.map(|(stream, _)| Box::new(stream) as Box<dyn Stream>),
+                Some(wish) = wishes.recv() => return Coming::Wish(wish),
+            },
+            Self::Deaf => std::future::pending().await,
+        };
+        Coming::Connection(stream)
+    }
+
+    /// Does what somebody wants who asks for the repository.
+    async fn grant(self, wish: Wish) -> Self {
+        let Self::Unix { socket, node, wishes } = self else { return self };
+        match carry_out(&node, wish, socket).await {
+            Some(socket) => Self::Unix { socket, node, wishes },
+            None => Self::Deaf,
         }
     }
 }
 
 async fn accept(
-    listener: Listener,
+    mut listener: Listener,
     router: Router,
     mut stopped: watch::Receiver<bool>,
     guests: Arc<watch::Sender<usize>>,
@@ -158,7 +177,7 @@ async fn accept(
     let head_timeout = match listener {
         Listener::Tcp(_) => Some(HEAD_TIMEOUT),
         // Only this user gets here, and a command may think between two calls.
-        Listener::Unix(_) => None,
+        Listener::Unix { .. } | Listener::Deaf => None,
     };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -167,16 +186,24 @@ async fn accept(
             () = stop(&mut stopped) => break,
             place = room.clone().acquire_owned() => place.expect("nobody closes it"),
         };
-        let stream = tokio::select! {
+        let coming = tokio::select! {
             () = stop(&mut stopped) => break,
-            stream = listener.accept() => stream,
+            coming = listener.next() => coming,
         };
         while connections.try_join_next().is_some() {}
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(error) => {
+        let stream = match coming {
+            Coming::Connection(Ok(stream)) => stream,
+            Coming::Connection(Err(error)) => {
                 tracing::debug!(%error, "no connection to the API was accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+            Coming::Wish(wish) => {
+                let granted = std::mem::replace(&mut listener, Listener::Deaf).grant(wish);
+                listener = tokio::select! {
+                    () = stop(&mut stopped) => break,
+                    listener = granted => listener,
+                };
                 continue;
             }
         };
@@ -258,58 +285,6 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     parts.all(|part| part == Protocol::Http).then_some(SocketAddr::new(ip, port))
 }
 
-/// Binds under another name and renames, so that the socket is never there with rights for others.
-fn bind_socket(path: &Path) -> io::Result<UnixListener> {
-    let beside = path.with_extension("new");
-    remove_file(&beside)?;
-    let short = ShortPath::of(&beside)?;
-    let listener = UnixListener::bind(&short.path)?;
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&beside, path)?;
-    Ok(listener)
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-/// A path that fits into the address of a socket, and the open folder that it leads through where the real one is too long.
-struct ShortPath {
-    path: PathBuf,
-    _folder: Option<std::fs::File>,
-}
-
-impl ShortPath {
-    fn of(path: &Path) -> io::Result<Self> {
-        if path.as_os_str().len() <= MAX_SOCKET_PATH {
-            return Ok(Self { path: path.to_owned(), _folder: None });
-        }
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        };
-        let folder = std::fs::File::open(folder)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
-        Ok(Self { path, _folder: Some(folder) })
-    }
-}
-
-/// `sockaddr_un` has room for 107 bytes and a zero.
-const MAX_SOCKET_PATH: usize = 107;
-
-/// Takes the socket away when its server ends.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Whoever comes next replaces it anyway.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -362,30 +337,5 @@ mod tests {
         for text in ["/ip4/127.0.0.1/udp/5001", "/dns4/example.org/tcp/1", "/ip4/127.0.0.1/tcp/1/ws", "/unix/x"] {
             assert_eq!(of(text), None, "{text}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_socket_with_a_long_path_is_bound_and_reached_and_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let long = folder.path().join("x".repeat(MAX_SOCKET_PATH));
-        std::fs::create_dir(&long).unwrap();
-        let path = long.join("api.sock");
-
-        drop(bind_socket(&path).unwrap());
-        assert!(connect_socket(&path).await.is_err(), "it is stale");
-        let _listener = bind_socket(&path).unwrap();
-
-        connect_socket(&path).await.unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[tokio::test]
-    async fn the_longest_path_that_fits_is_used_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = "s".repeat(MAX_SOCKET_PATH - folder.path().as_os_str().len() - 1);
-        let path = folder.path().join(name);
-
-        assert_eq!(ShortPath::of(&path).unwrap().path, path);
-        assert!(ShortPath::of(&path.with_extension("s")).unwrap().path.starts_with("/proc/self/fd"));
     }
 }

@@ -133,7 +133,7 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
     }
     sent?;
     let roots = roots?;
-    if !arguments.only_hash && !session.is_served() {
+    if !arguments.only_hash && !session.is_served().await {
         let what = match &roots[..] {
             [root] => root.clone(),
             roots => format!("these {} roots", roots.len()),

@@ -4,10 +4,8 @@
 //! answer, and ends when the answer is dropped, which is how a call is cancelled.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -21,7 +19,7 @@ use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tower::util::{BoxCloneSyncService, ServiceExt as _};
 use tower::{Service, ServiceBuilder};
 
@@ -29,6 +27,7 @@ use super::answer::Answer;
 use super::call::{Body, BodyError, Call};
 use super::endpoint::Endpoint;
 use super::failure::{Failure, Outcome};
+use crate::repository::socket;
 
 /// Sends calls to a node.
 pub(super) struct Client {
@@ -62,7 +61,7 @@ impl Client {
 
     /// Calls whoever listens on the socket at `path`. Fails when nobody does.
     pub(super) async fn socket(path: &Path) -> io::Result<Self> {
-        let wire = Wire::new(connect_socket(path).await?).await.map_err(io::Error::other)?;
+        let wire = Wire::new(socket::connect(path).await?).await.map_err(io::Error::other)?;
         Ok(Self { route: Route::Socket { path: path.to_owned(), greeted: Some(wire) }, authorization: None })
     }
 
@@ -89,7 +88,7 @@ impl Client {
                 let wire = match greeted.take() {
                     Some(wire) => wire,
                     None => {
-                        let stream = connect_socket(path).await.map_err(|error| lost(&path.display(), &error))?;
+                        let stream = socket::connect(path).await.map_err(|error| lost(&path.display(), &error))?;
                         Wire::new(stream).await.map_err(|error| lost(&path.display(), &error))?
                     }
                 };
@@ -128,22 +127,6 @@ impl Client {
 fn lost(whom: &dyn std::fmt::Display, error: &dyn std::error::Error) -> Failure {
     Failure::lost(format!("the node at {whom} went away"), error)
 }
-
-/// Connects to the socket at `path`; one over the system's limit of 107 bytes is reached through its folder.
-pub(super) async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
-    if path.as_os_str().len() <= LONGEST_SOCKET_PATH {
-        return UnixStream::connect(path).await;
-    }
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
-    UnixStream::connect(short).await
-}
-
-/// `sun_path` has 108 bytes with its end.
-const LONGEST_SOCKET_PATH: usize = 107;
 
 async fn connect_tcp(endpoint: &Endpoint) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;

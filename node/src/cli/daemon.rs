@@ -1,15 +1,18 @@
 //! `cidra daemon`: the node, until it is stopped.
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::arguments::{Global, from_variable, switch_in, variable};
+use super::call::Call;
+use super::client::Client;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
 use super::session::{find_holder, settings};
@@ -17,7 +20,7 @@ use super::signals::Signals;
 use super::warn;
 use crate::api::{self, Server};
 use crate::config::{Config, Listen, Routing};
-use crate::node::{Node, Role, Settings};
+use crate::node::{Node, Role, Settings, Ticket};
 use crate::repository::{Opening, Repository, socket_path};
 
 /// Run the node: serve what is here, find and fetch what is not
@@ -50,12 +53,15 @@ pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output
     let mut signals = Signals::new()?;
     let path = global.repository()?;
     let settings = arguments.settings(&global)?;
-    let repository = tokio::select! {
-        repository = take(&path) => repository?,
+    let (repository, tickets) = tokio::select! {
+        taken = take(&path) => taken?,
         () = signals.next() => return Ok(()),
     };
     Config::write_template(&repository.config())?;
     let node = Node::open(repository, settings)?;
+    for ticket in tickets {
+        node.expect_guest(ticket).await?;
+    }
     let running = tokio::select! {
         running = Running::start(&node, &mut output) => running?,
         () = signals.next() => return Ok(node.close().await?),
@@ -72,29 +78,45 @@ pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output
     }
 }
 
-/// The repository. A command that holds it is waited for; a daemon is not.
-async fn take(path: &Path) -> Outcome<Repository> {
-    let begun = Instant::now();
-    let mut told = false;
-    loop {
-        match Repository::open(path)? {
-            Opening::Held(repository) => return Ok(repository),
-            Opening::Busy => {}
+/// The repository. A command that holds it is asked to hand it over, and comes back as a guest with its ticket; a daemon keeps it.
+async fn take(path: &Path) -> Outcome<(Repository, Vec<Ticket>)> {
+    let mut tickets = vec![];
+    let mut asking = pin!(async {
+        loop {
+            match Repository::open(path)? {
+                Opening::Held(repository) => return Ok((repository, std::mem::take(&mut tickets))),
+                Opening::Busy => {}
+            }
+            match find_holder(path).await? {
+                Some((_, true)) => {
+                    return Err(Failure::failed(format!("a daemon runs on {} already", path.display())));
+                }
+                Some((mut holder, false)) => match hand_over(&mut holder).await {
+                    Ok(ticket) => {
+                        tickets.push(ticket);
+                        continue;
+                    }
+                    // It ends, its disk is full, or it is a daemon that is not ready yet: the next look tells.
+                    Err(failure) => tracing::info!(why = failure.message(), "the repository was not handed over yet"),
+                },
+                None => {}
+            }
+            sleep(LOOK_EVERY).await;
         }
-        let holder = find_holder(path).await?;
-        if matches!(holder, Some((_, true))) {
-            return Err(Failure::failed(format!("a daemon runs on {} already", path.display())));
-        }
-        if !told && begun.elapsed() > TELL_AFTER {
-            told = true;
-            warn(&format!("a command is using {}: waiting for its end", path.display()));
-        }
-        sleep(LOOK_EVERY).await;
+    });
+    tokio::select! {
+        taken = &mut asking => return taken,
+        () = sleep(TELL_AFTER) => warn(&format!("a command is using {}: waiting for it", path.display())),
     }
+    asking.await
+}
+
+async fn hand_over(holder: &mut Client) -> Outcome<Ticket> {
+    holder.send(Call::new("cidra/handover")).await?.only().await
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A command that takes no longer is not worth a word.
+/// A holder that takes no longer is not worth a word.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
 impl Arguments {
@@ -161,6 +183,8 @@ impl Running {
     /// Ends the servers, then the network, then makes all durable.
     async fn stop(self, node: &Node) -> Outcome {
         node.repository().announce_api(None)?;
+        // Guests that wait for nothing hear of it, and hold nobody up.
+        node.stop();
         futures::future::join_all(self.servers.into_iter().map(|server| server.shutdown(GRACE))).await;
         Ok(node.close().await?)
     }

@@ -1,7 +1,8 @@
 //! Who does the work of a command: the node behind `--api`, whoever holds the repository, or this process.
 //!
 //! Whoever opens the repository holds its lock and serves its socket; a second command finds that and goes through it. A
-//! command that holds it stays until its guests are done. A socket that nobody serves counts as none.
+//! command that holds it stays until its guests are done, or hands it over to a daemon that starts and goes on as its guest. A
+//! socket that nobody serves counts as none.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -144,11 +145,11 @@ impl Session {
     }
 
     /// Whether what is added here is served to others from now on.
-    pub(super) fn is_served(&self) -> bool {
+    pub(super) async fn is_served(&self) -> bool {
         match &self.place {
             Place::Elsewhere => true,
             Place::Guest { is_daemon, .. } => *is_daemon,
-            Place::Ours { .. } => false,
+            Place::Ours { node, .. } => node.is_guest().await,
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) async fn run(session: &mut Session) -> Outcome {
     let Some(socket) = session.socket() else { return Ok(()) };
     let deadline = Instant::now() + PATIENCE;
     // The daemon takes its socket away last.
-    while super::client::connect_socket(&socket).await.is_ok() {
+    while crate::repository::socket::connect(&socket).await.is_ok() {
         if Instant::now() > deadline {
             return Err(Failure::failed("the daemon was told to stop and still runs"));
         }

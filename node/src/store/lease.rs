@@ -1,49 +1,54 @@
-//! Leases: what somebody is writing or relies on is not collected.
+//! Leases as their owners hold them: they protect wherever the store is.
 //!
-//! A lease protects everything that is put while it is held (put again, too), and what it is told to protect. The latter is
-//! kept as roots with an expiry, so that a download that was killed is still there for a while.
+//! While it is in this process each is a lease of that store. Once it was handed over, the daemon's store holds one lease for
+//! all of this process, for as long as its session lasts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use cid::Cid;
 
-use super::roots::{Root, RootKind};
-use super::writer::Command;
-use super::{Shared, StoreError};
+use super::leases::LocalLease;
+use super::local::Local;
+use super::tenure::Place;
+use super::{Store, StoreError};
 
 /// Protects blocks until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     id: u64,
-    shared: Arc<Shared>,
+    store: Store,
 }
 
 impl Lease {
-    pub(super) fn begin(shared: Arc<Shared>) -> Lease {
-        let id = shared.leases.begin(&shared);
-        Lease { id, shared }
+    pub(super) async fn begin(store: Store) -> Lease {
+        let id = store.0.begin_lease().await;
+        Lease { id, store }
+    }
+
+    pub(super) fn listed(store: Store, id: u64) -> Lease {
+        Lease { id, store }
     }
 
     /// Protect `cid` and everything below it that is here or will come.
     pub async fn protect(&self, cid: Cid) -> Result<(), StoreError> {
-        let root = self.shared.leases.protect(self.id, cid);
-        self.shared.writes.push(Command::Lease(root), 0).await.map_err(|_| StoreError::Closed)
+        let place = self.store.0.place().await?;
+        let local = self.store.0.leases.protect(self.id, cid);
+        match (&*place, local) {
+            (Place::Local(_), Some(local)) => local.protect(cid).await,
+            (Place::Local(_), None) => Ok(()),
+            (Place::Remote(remote), _) => remote.protect(cid).await,
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(held) = self.shared.leases.lock().remove(&self.id) {
-            let keys = held.cids.iter().map(|cid| key(self.id, cid)).collect();
-            // With the store closed they expire.
-            let _ = self.shared.writes.push_unbounded(Command::EndLease(keys));
-        }
+        self.store.0.leases.end(self.id);
     }
 }
 
-/// All leases that are held.
+/// All leases that are held by this process.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: Mutex<BTreeMap<u64, Held>>,
@@ -51,54 +56,56 @@ pub(super) struct Leases {
 
 #[derive(Debug)]
 struct Held {
-    /// Begun with it: what was put in it or later is protected.
-    generation: u32,
+    /// None: the store is elsewhere.
+    local: Option<Arc<LocalLease>>,
     cids: Vec<Cid>,
 }
 
 impl Leases {
-    fn begin(&self, shared: &Shared) -> u64 {
+    pub(super) fn begin(&self, local: Option<LocalLease>) -> u64 {
         let mut held = self.lock();
-        // Under the lock: a generation must not be over before its lease is listed.
-        let generation = shared.begin_generation();
-        let id = rand::random();
-        held.insert(id, Held { generation, cids: Vec::new() });
+        let id = held.last_key_value().map_or(0, |(last, _)| last + 1);
+        held.insert(id, Held { local: local.map(Arc::new), cids: Vec::new() });
         id
     }
 
-    fn protect(&self, id: u64, cid: Cid) -> Root {
-        if let Some(held) = self.lock().get_mut(&id) {
-            held.cids.push(cid);
+    fn protect(&self, id: u64, cid: Cid) -> Option<Arc<LocalLease>> {
+        let mut held = self.lock();
+        let held = held.get_mut(&id)?;
+        held.cids.push(cid);
+        held.local.clone()
+    }
+
+    /// What they were told to protect.
+    pub(super) fn cids(&self) -> Vec<Cid> {
+        self.lock().values().flat_map(|held| held.cids.iter().copied()).collect()
+    }
+
+    /// Let go of the store in this process.
+    pub(super) fn let_go(&self) {
+        self.lock().values_mut().for_each(|held| held.local = None);
+    }
+
+    /// Hold in a store that was opened here again what is put from a generation on.
+    pub(super) async fn take_up(&self, local: &Local, since: Option<u32>) {
+        let mut protect = Vec::new();
+        for held in self.lock().values_mut() {
+            let lease = Arc::new(local.lease(since, None));
+            protect.extend(held.cids.iter().map(|cid| (lease.clone(), *cid)));
+            held.local = Some(lease);
         }
-        root(id, cid)
+        for (lease, cid) in protect {
+            // Fails when its threads have ended, as everything will then.
+            let _ = lease.protect(cid).await;
+        }
     }
 
-    /// The generation of the oldest lease.
-    pub(super) fn oldest(&self) -> Option<u32> {
-        self.lock().values().map(|held| held.generation).min()
-    }
-
-    /// Roots of all leases, good for another while.
-    pub(super) fn roots(&self) -> Vec<Root> {
-        let held = self.lock();
-        held.iter().flat_map(|(id, held)| held.cids.iter().map(|cid| root(*id, *cid))).collect()
+    /// The lease of the store goes under the lock: once `let_go` has it, none is half gone.
+    fn end(&self, id: u64) {
+        self.lock().remove(&id);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-fn root(id: u64, cid: Cid) -> Root {
-    let expires = Some(SystemTime::now() + LEASE);
-    Root { kind: RootKind::Lease, key: key(id, &cid), cid, recursive: true, name: None, expires }
-}
-
-fn key(id: u64, cid: &Cid) -> Vec<u8> {
-    [&id.to_be_bytes()[..], &cid.to_bytes()].concat()
-}
-
-/// How long what a killed process protected stays protected.
-const LEASE: Duration = Duration::from_secs(3600);
-/// Leases that are held are extended so often.
-pub(super) const RENEWAL: Duration = Duration::from_secs(600);

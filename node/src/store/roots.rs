@@ -6,18 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cid::Cid;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::disk::Disk;
 
 /// Something that protects blocks from collection. Its kind and key name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
     /// What it is there for.
     pub kind: RootKind,
     /// Its name among those of its kind; at most 1,024 bytes.
     pub key: Vec<u8>,
     /// What it protects.
+    #[serde(with = "super::wire::cid_text")]
     pub cid: Cid,
     /// Whether it protects everything below as well.
     pub recursive: bool,
@@ -28,7 +30,7 @@ pub struct Root {
 }
 
 /// What a root is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RootKind {
     /// A pin that a person set.
     Pin,

@@ -15,7 +15,7 @@ use cidra_content::block::Block;
 
 use super::disk::Disk;
 use super::index::{Entry, Index, Key, Location, Row};
-use super::lease::Leases;
+use super::leases::Leases;
 use super::roots::{Root, RootKind, Roots};
 use super::segments::{ReadError, Segments};
 use super::writer::{Command, Pending};

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cidra_content::block::{Block, RAW};
 
-use super::{OpenError, Options, Store};
+use super::local::Local;
+use super::{OpenError, Options};
 use unreliable_disk::UnreliableDisk;
 
-fn open(disk: &UnreliableDisk) -> Result<Store, OpenError> {
+fn open(disk: &UnreliableDisk) -> Result<Local, OpenError> {
     open_with(disk, OPTIONS)
 }
 
-fn open_with(disk: &UnreliableDisk, options: Options) -> Result<Store, OpenError> {
-    Store::open_on(Arc::new(disk.clone()), Path::new("/the/store"), options)
+fn open_with(disk: &UnreliableDisk, options: Options) -> Result<Local, OpenError> {
+    Local::open_on(Arc::new(disk.clone()), Path::new("/the/store"), &options)
 }
 
 const OPTIONS: Options = Options { segment_size: 20_000, reserve: 64 * 1024, readers: 1 };

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::index::{Entry, Insertion, Key, Location, Only};
-use super::lease::RENEWAL;
+use super::leases::RENEWAL;
 use super::reserve::Reserve;
 use super::roots::{Change, Root, RootKind, seconds};
 use super::segments::{Appender, Guard};

@@ -7,8 +7,9 @@ use tokio::net::TcpStream;
 
 use super::House;
 use crate::api::doors::Doors;
-use crate::api::{ServeError, connect_socket, serve_socket, serve_tcp};
+use crate::api::{ServeError, serve_socket, serve_tcp};
 use crate::config::Auth;
+use crate::repository::socket;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -59,7 +60,7 @@ async fn a_stale_socket_is_replaced_and_taken_away_at_the_end() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
 
     let server = serve_socket(house.node.clone(), &path).await.unwrap();
-    let answer = ask(connect_socket(&path).await.unwrap(), "version", "Host: localhost\r\n").await;
+    let answer = ask(socket::connect(&path).await.unwrap(), "version", "Host: localhost\r\n").await;
     server.shutdown(SOON).await;
 
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -73,7 +74,7 @@ async fn a_server_that_shuts_down_ends_what_is_under_way_and_cuts_what_does_not_
     let server = serve_socket(house.node.clone(), &path).await.unwrap();
     let head =
         "POST /api/v0/cidra/add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
-    let (mut ends, mut hangs) = (connect_socket(&path).await.unwrap(), connect_socket(&path).await.unwrap());
+    let (mut ends, mut hangs) = (socket::connect(&path).await.unwrap(), socket::connect(&path).await.unwrap());
     for stream in [&mut ends, &mut hangs] {
         stream.write_all(head.as_bytes()).await.unwrap();
         // It says so when its body is asked for.
@@ -97,7 +98,7 @@ async fn a_server_that_shuts_down_ends_what_is_under_way_and_cuts_what_does_not_
     // However the cut shows, nothing of an answer comes.
     let _ = tokio::time::timeout(SOON, hangs.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.is_empty());
-    assert!(connect_socket(&path).await.is_err());
+    assert!(socket::connect(&path).await.is_err());
 }
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn a_host_stays_until_its_last_guest_has_left() {
     let house = house();
     let path = house.node.repository_path().join("api.sock");
     let server = serve_socket(house.node.clone(), &path).await.unwrap();
-    let mut guest = connect_socket(&path).await.unwrap();
+    let mut guest = socket::connect(&path).await.unwrap();
     guest.write_all(b"POST /api/v0/version HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert_ne!(guest.read(&mut [0; 512]).await.unwrap(), 0);
 

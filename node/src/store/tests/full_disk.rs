@@ -3,7 +3,7 @@
 use cid::Cid;
 
 use super::{OPTIONS, UnreliableDisk, blocks, open, open_with};
-use crate::store::{OpenError, Options, Store, StoreError};
+use crate::store::{Local, OpenError, Options, StoreError};
 
 #[tokio::test]
 async fn a_full_disk_is_named_loses_nothing_and_is_left_behind_when_there_is_room() {
@@ -116,7 +116,7 @@ fn a_disk_that_is_full_from_the_start_is_named() {
     assert!(matches!(error, OpenError::Full { .. }), "{error:?}");
 }
 
-async fn has_all(store: &Store, blocks: &[cidra_content::block::Block]) {
+async fn has_all(store: &Local, blocks: &[cidra_content::block::Block]) {
     let missing: Vec<&Cid> = {
         let found = store.locate(blocks.iter().map(|block| *block.cid()).collect()).await.unwrap();
         blocks.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(block, _)| block.cid()).collect()

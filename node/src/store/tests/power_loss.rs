@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{UnreliableDisk, block, open};
-use crate::store::{Root, RootKind, Store, StoreError};
+use crate::store::{Local, Root, RootKind, StoreError};
 
 #[test]
 fn what_was_acknowledged_survives_power_loss_at_any_moment() {
@@ -69,7 +69,7 @@ impl Story {
     }
 
     /// Use the store until the power fails.
-    async fn live(&mut self, store: &Store) {
+    async fn live(&mut self, store: &Local) {
         loop {
             let done = match self.random.random_range(0..10) {
                 0..5 => self.put(store).await,
@@ -84,7 +84,7 @@ impl Story {
         }
     }
 
-    async fn put(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn put(&mut self, store: &Local) -> Result<(), StoreError> {
         let count = self.random.random_range(1..8);
         let length = self.random.random_range(0..3000);
         let blocks: Vec<Block> = (0..count).map(|number| block(self.next + number, length)).collect();
@@ -94,19 +94,19 @@ impl Story {
         Ok(())
     }
 
-    async fn put_again(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn put_again(&mut self, store: &Local) -> Result<(), StoreError> {
         store.begin_mark();
         let blocks: Vec<Block> = self.blocks.values().take(5).cloned().collect();
         store.put(blocks).await
     }
 
-    async fn commit(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn commit(&mut self, store: &Local) -> Result<(), StoreError> {
         store.commit().await?;
         self.acknowledge();
         Ok(())
     }
 
-    async fn set_root(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn set_root(&mut self, store: &Local) -> Result<(), StoreError> {
         let Some(cid) = self.put.last().map(|block| *block.cid()) else { return Ok(()) };
         let key = vec![self.random.random_range(0..10)];
         // Until it is acknowledged it may be the old one or this one.
@@ -118,7 +118,7 @@ impl Story {
         Ok(())
     }
 
-    async fn remove(&mut self, store: &Store) -> Result<(), StoreError> {
+    async fn remove(&mut self, store: &Local) -> Result<(), StoreError> {
         let pinned: Vec<&Cid> = self.roots.values().collect();
         let free = self.blocks.keys().filter(|cid| !pinned.contains(cid)).copied();
         let chosen: Vec<Cid> = free.skip(self.random.random_range(0..4)).take(6).collect();
