@@ -15,15 +15,32 @@ pub(super) struct Database {
     disk: Arc<dyn Disk>,
     name: &'static str,
     cache: usize,
-    /// None after a failure, until it could be opened again.
-    open: RwLock<Option<redb::Database>>,
+    open: RwLock<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// For good: another process may have the file.
+    Closed,
+    /// Until it could be opened again.
+    Failed,
+    Open(redb::Database),
+}
+
+impl State {
+    fn get(&self) -> Result<&redb::Database, redb::Error> {
+        match self {
+            Self::Open(database) => Ok(database),
+            Self::Closed | Self::Failed => Err(redb::Error::DatabaseClosed),
+        }
+    }
 }
 
 impl Database {
     /// Open the database `name`, made when it is missing; it caches at most `cache` bytes.
     pub(super) fn open(disk: Arc<dyn Disk>, name: &'static str, cache: usize) -> Result<Database, redb::Error> {
         let database = open(&disk, name, cache)?;
-        Ok(Database { disk, name, cache, open: RwLock::new(Some(database)) })
+        Ok(Database { disk, name, cache, open: RwLock::new(State::Open(database)) })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -35,14 +52,13 @@ impl Database {
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = &*open {
+        if let State::Open(database) = &*open {
             return read(&database.begin_read()?);
         }
         drop(open);
         self.reopen()?;
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let database = open.as_ref().ok_or(redb::Error::DatabaseClosed)?;
-        read(&database.begin_read()?)
+        read(&open.get()?.begin_read()?)
     }
 
     /// Change the database in one transaction, durable on return. After an error the change may be there or not.
@@ -50,12 +66,12 @@ impl Database {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        if self.open.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if matches!(*self.open.read().unwrap_or_else(PoisonError::into_inner), State::Failed) {
             self.reopen()?;
         }
         let result = self.try_write(change);
         if result.is_err() {
-            self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+            self.give_up();
             if let Err(error) = self.reopen() {
                 tracing::debug!(database = self.name, %error, "could not be opened again yet");
             }
@@ -65,8 +81,7 @@ impl Database {
 
     fn try_write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let database = open.as_ref().ok_or(redb::Error::DatabaseClosed)?;
-        let mut transaction = database.begin_write()?;
+        let mut transaction = open.get()?.begin_write()?;
         // Without it, opening after a crash walks the whole database.
         transaction.set_quick_repair(true);
         let value = change(&transaction)?;
@@ -74,10 +89,22 @@ impl Database {
         Ok(value)
     }
 
+    /// Closes the file for good; redb writes to it once more. Whatever is asked of it later fails.
+    pub(super) fn close(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = State::Closed;
+    }
+
+    fn give_up(&self) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open(_) = *open {
+            *open = State::Failed;
+        }
+    }
+
     fn reopen(&self) -> Result<(), redb::Error> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        if open.is_none() {
-            *open = Some(self::open(&self.disk, self.name, self.cache)?);
+        if let State::Failed = *open {
+            *open = State::Open(self::open(&self.disk, self.name, self.cache)?);
         }
         Ok(())
     }

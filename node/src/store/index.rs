@@ -255,6 +255,10 @@ impl Index {
         })
     }
 
+    pub(super) fn close(&self) {
+        self.database.close();
+    }
+
     pub(super) fn name(&self) -> &'static str {
         self.database.name()
     }

@@ -183,6 +183,10 @@ impl Roots {
         Ok(announced.into_iter().map(|(cid, when)| (cid, time(when))).collect())
     }
 
+    pub(super) fn close(&self) {
+        self.database.close();
+    }
+
     pub(super) fn name(&self) -> &'static str {
         self.database.name()
     }

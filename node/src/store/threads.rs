@@ -32,7 +32,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Let them finish what is queued, and wait for that.
+    /// Let them finish what is queued, wait for that, and close the databases: handles that are left reach no file.
     pub(super) fn end(&self) {
         self.shared.writes.close();
         self.shared.reads.close();
@@ -41,6 +41,8 @@ impl Threads {
                 tracing::error!(folder = %self.shared.folder.display(), "a thread of the store panicked");
             }
         }
+        self.shared.index.close();
+        self.shared.roots.close();
     }
 }
 
