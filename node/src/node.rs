@@ -35,7 +35,6 @@ pub use read::{Kind, Listed};
 pub struct Node(Arc<Inner>);
 
 struct Inner {
-    repository: Repository,
     settings: Settings,
     keypair: Keypair,
     store: Store,
@@ -45,6 +44,8 @@ struct Inner {
     /// The bootstrap list as it stands, for the API to change.
     bootstrap: Mutex<Vec<Multiaddr>>,
     stopping: watch::Sender<bool>,
+    /// Dropped last: with it goes the lock.
+    repository: Repository,
 }
 
 /// What a node is to be: the configuration, and what flags and the environment lay over it.
@@ -279,12 +280,13 @@ impl Node {
         let _ = stopping.wait_for(|stopping| *stopping).await; // the sender lives as long as `self`
     }
 
-    /// Stops the network and makes all that was put durable.
+    /// Stops the network, makes all that was put durable and closes the store: the next holder of the repository may be another
+    /// process. What is asked of the store later fails.
     pub async fn close(&self) -> Result<(), StoreError> {
         if let Some(network) = self.running_network() {
             let _ = tokio::time::timeout(STOP_WITHIN, network.shutdown()).await; // it ends with the process
         }
-        self.0.store.commit().await
+        self.0.store.clone().close().await
     }
 }
 
