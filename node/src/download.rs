@@ -6,6 +6,8 @@
 
 mod gather;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use cid::Cid;
 use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
 use cidra_content::fetch::{self, DagError, Fetch, Limits, Output, Path, Progress, Selector};
+use cidra_content::hash;
 use cidra_content::unixfs::shard::DirectoryReadError;
 use cidra_content::unixfs::{Entity, Metadata};
 use futures::future::join_all;
@@ -221,6 +224,7 @@ impl Download {
         if self.options.offline {
             return Err(FetchError::NotHere { cid: first.cid });
         }
+        absent.iter().try_for_each(|want| provable(&want.cid))?;
         if self.session.is_none() {
             let network = self.node.network().await?;
             let session = network.open(self.root, Order::Priority, self.options.holders.clone()).await;
@@ -283,6 +287,12 @@ impl Download {
         }
         Ok(())
     }
+}
+
+/// Nobody is asked for a block that could not be proved: whoever sent it would seem to lie.
+fn provable(cid: &Cid) -> Result<(), FetchError> {
+    let code = cid.hash().code();
+    if hash::supported(code) { Ok(()) } else { Err(FetchError::UnsupportedHash { cid: *cid, code }) }
 }
 
 /// Reads what is put out.
@@ -353,6 +363,14 @@ pub enum FetchError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its bytes could not be proved.
+    #[error("block {cid} is named by hash function {code:#x}, which this version cannot check")]
+    UnsupportedHash {
+        /// The block.
+        cid: Cid,
+        /// The multihash code.
+        code: u64,
+    },
 }
 
 impl FetchError {

@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::report::Patience;
-use super::{FetchError, FetchOptions, LOOK_UP};
+use super::{FetchError, FetchOptions, LOOK_UP, provable};
 use crate::network::{Session, SessionEvent};
 use crate::node::Node;
 
@@ -53,6 +53,7 @@ async fn deliver(
     if options.offline {
         return Err(FetchError::NotHere { cid: absent[0] });
     }
+    absent.iter().try_for_each(provable)?;
     let session = match session {
         Some(session) => session,
         None => {
