@@ -7,6 +7,7 @@
 //!
 //! The store may be handed over to another process (`tenure`): then every method asks that one.
 
+mod command;
 mod database;
 mod disk;
 mod flusher;

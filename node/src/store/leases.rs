@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cid::Cid;
 
+use super::command::Command;
 use super::roots::{Root, RootKind};
-use super::writer::Command;
 use super::{Shared, StoreError};
 
 /// Protects blocks until it is dropped.

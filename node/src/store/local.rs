@@ -9,6 +9,7 @@ use cid::multihash::Multihash;
 use cidra_content::block::Block;
 use tokio::sync::oneshot;
 
+use super::command::{Command, Reply};
 use super::disk::{Disk, Folder};
 use super::index::{Key, Only};
 use super::leases::LocalLease;
@@ -16,7 +17,6 @@ use super::record::DATA_MAX;
 use super::roots::{Change, Root, RootKind};
 use super::shared::{Shared, inherent};
 use super::threads::Threads;
-use super::writer::{Command, Reply};
 use super::{OpenError, Options, PUT_OVERHEAD, Stat, StoreError, Stored, open};
 
 /// An open store. Dropped, it ends its threads; what was put is committed then.

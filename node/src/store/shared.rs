@@ -13,12 +13,13 @@ use cid::Cid;
 use cid::multihash::Multihash;
 use cidra_content::block::Block;
 
+use super::command::Command;
 use super::disk::Disk;
 use super::index::{Entry, Index, Key, Location, Row};
 use super::leases::Leases;
 use super::roots::{Root, RootKind, Roots};
 use super::segments::{ReadError, Segments};
-use super::writer::{Command, Pending};
+use super::writer::Pending;
 use super::{Stat, StoreError};
 use crate::pool::queue::{Queue, Taken};
 

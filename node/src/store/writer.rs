@@ -8,44 +8,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
+use super::command::{Command, Reply};
 use super::index::{Entry, Insertion, Key, Location, Only};
 use super::leases::RENEWAL;
 use super::reserve::Reserve;
-use super::roots::{Change, Root, RootKind, seconds};
+use super::roots::{Change, RootKind, seconds};
 use super::segments::{Appender, Guard};
 use super::{Shared, StoreError};
 use crate::pool::queue::Taken;
-
-/// What the writer thread is asked to do.
-#[derive(Debug)]
-pub(super) enum Command {
-    Put {
-        blocks: Vec<(Key, Bytes)>,
-        reply: Reply<()>,
-    },
-    /// Commit what was put before, then make these changes.
-    Commit {
-        changes: Vec<Change>,
-        reply: Reply<Vec<bool>>,
-    },
-    Remove {
-        keys: Vec<Key>,
-        only: Only,
-        reply: Reply<Vec<bool>>,
-    },
-    /// The record there is bad.
-    Drop {
-        key: Key,
-        location: Location,
-    },
-    /// Keep a root of a lease, by and by.
-    Lease(Root),
-    EndLease(Vec<Vec<u8>>),
-}
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// State of the writer thread.
 #[derive(Debug)]
