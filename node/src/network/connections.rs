@@ -200,8 +200,8 @@ impl Connected {
 /// Of what a peer says of itself, the rest is left out.
 const MAX_PROTOCOLS: usize = 128;
 const MAX_ADDRESSES: usize = 32;
-/// A connection this young is not closed for being idle.
-const GRACE: Duration = Duration::from_secs(3);
+/// A connection this young is not closed for being idle: the other side is likely to look something up.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Where peers that are not connected were said to be: by whoever named them, by records, by referrals.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use prost::Message as _;
 use tokio::time::timeout;
 
 use super::super::command::{Command, Provider};
-use super::super::{Network, ProvideError};
+use super::super::{ConnectError, Network, OpenStreamError, ProvideError};
 use super::LAN;
 
 /// Tells the peers nearest to the block; gives how many took the record.
@@ -28,21 +28,28 @@ pub(in crate::network) async fn provide(network: &Network, cid: &Cid) -> Result<
 /// Records of one block under way at a time.
 const AT_A_TIME: usize = 20;
 
-async fn tell(network: &Network, Provider { peer, addresses }: Provider, message: &[u8]) -> bool {
-    let tell = async {
-        network.dial(Some(peer), addresses).await.ok()?;
-        let open = network.ask(|reply| Command::OpenStream { peer, protocol: LAN, reply }).await?;
-        send(open.ok()?, message).await.ok()
-    };
-    let told = matches!(timeout(PATIENCE, tell).await, Ok(Some(())));
-    if !told {
-        tracing::debug!(%peer, "did not take a provider record");
+/// Tries twice, as a connection may be closed for being idle just then.
+async fn tell(network: &Network, provider: Provider, message: &[u8]) -> bool {
+    for _ in 0..2 {
+        match try_to_tell(network, &provider, message).await {
+            Ok(()) => return true,
+            Err(error) => tracing::debug!(peer = %provider.peer, %error, "did not take a provider record"),
+        }
     }
-    told
+    false
 }
 
-/// For a connection, a stream and the record.
-const PATIENCE: Duration = Duration::from_secs(15);
+async fn try_to_tell(network: &Network, provider: &Provider, message: &[u8]) -> Result<(), TellError> {
+    let peer = provider.peer;
+    network.dial(Some(peer), provider.addresses.clone()).await?;
+    let open = network.ask(|reply| Command::OpenStream { peer, protocol: LAN, reply }).await;
+    let stream = open.ok_or(ConnectError::Ended)??;
+    timeout(PATIENCE, send(stream, message)).await.map_err(|_| TellError::Timeout)??;
+    Ok(())
+}
+
+/// For the record to be read; a connection and a stream have their own limits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// There is no answer to an announcement: that the peer has ended its side says that it has read ours.
 async fn send(mut stream: impl AsyncRead + AsyncWrite + Unpin, message: &[u8]) -> std::io::Result<()> {
@@ -80,4 +87,17 @@ struct Peer {
     addresses: Vec<Vec<u8>>,
     #[prost(int32, tag = "3")]
     connection: i32,
+}
+
+/// Why a peer was not told.
+#[derive(Debug, thiserror::Error)]
+enum TellError {
+    #[error("its stream broke: {0}")]
+    Broken(#[from] std::io::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Open(#[from] OpenStreamError),
+    #[error("it did not read the record in time")]
+    Timeout,
 }

@@ -78,7 +78,7 @@ impl Driver {
 
     /// Above the high water mark, idle connections are closed down to the low one, while nobody looks anything up.
     fn trim(&mut self, now: Instant) {
-        if self.connections.len() <= self.config.high_water as usize || self.lan.is_looking_up() {
+        if self.connections.len() <= self.config.high_water as usize || self.is_looking_up() {
             return;
         }
         let mut spared = self.blocks.as_ref().map(|blocks| blocks.busy(now)).unwrap_or_default();
@@ -89,6 +89,12 @@ impl Driver {
             tracing::debug!(%peer, "closing an idle connection");
             let _ = self.swarm.disconnect_peer_id(peer); // it is gone already
         }
+    }
+
+    /// Whether anything is being looked up, Kademlia's own refreshing of its table included.
+    fn is_looking_up(&self) -> bool {
+        let kad = self.swarm.behaviour().lan.as_ref();
+        self.lan.is_looking_up() || kad.is_some_and(|kad| kad.iter_queries().next().is_some())
     }
 
     fn save_known_peers(&mut self) {
