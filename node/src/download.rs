@@ -224,7 +224,9 @@ impl Download {
         if self.options.offline {
             return Err(FetchError::NotHere { cid: first.cid });
         }
-        absent.iter().try_for_each(|want| provable(&want.cid))?;
+        if let Some(error) = absent.iter().find_map(|want| unprovable(&want.cid)) {
+            return Err(error);
+        }
         if self.session.is_none() {
             let network = self.node.network().await?;
             let session = network.open(self.root, Order::Priority, self.options.holders.clone()).await;
@@ -290,9 +292,9 @@ impl Download {
 }
 
 /// Nobody is asked for a block that could not be proved: whoever sent it would seem to lie.
-fn provable(cid: &Cid) -> Result<(), FetchError> {
+fn unprovable(cid: &Cid) -> Option<FetchError> {
     let code = cid.hash().code();
-    if hash::supported(code) { Ok(()) } else { Err(FetchError::UnsupportedHash { cid: *cid, code }) }
+    (!hash::supported(code)).then_some(FetchError::UnsupportedHash { cid: *cid, code })
 }
 
 /// Reads what is put out.
@@ -328,7 +330,7 @@ pub enum FetchError {
         /// The folder.
         cid: Cid,
         /// What is wrong.
-        source: DirectoryReadError,
+        source: Box<DirectoryReadError>,
     },
     /// There is no network to fetch from.
     #[error(transparent)]

@@ -17,8 +17,8 @@ pub(super) struct Arguments {
     /// A peer, asked over the network
     #[arg(value_name = "PEER")]
     peer: Option<Peer>,
-    /// Print this, with <id>, <aver>, <pubkey>, <addrs> and <protocols> filled in
-    #[arg(short, long)]
+    /// What to print.
+    #[arg(short, long, help = "Print this, with <id>, <aver>, <pubkey>, <addrs> and <protocols> filled in")]
     format: Option<String>,
 }
 

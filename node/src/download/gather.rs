@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::report::Patience;
-use super::{FetchError, FetchOptions, LOOK_UP, provable};
+use super::{FetchError, FetchOptions, LOOK_UP, unprovable};
 use crate::network::{Session, SessionEvent};
 use crate::node::Node;
 
@@ -53,7 +53,9 @@ async fn deliver(
     if options.offline {
         return Err(FetchError::NotHere { cid: absent[0] });
     }
-    absent.iter().try_for_each(provable)?;
+    if let Some(error) = absent.iter().find_map(unprovable) {
+        return Err(error);
+    }
     let session = match session {
         Some(session) => session,
         None => {

@@ -85,7 +85,9 @@ impl Node {
                         if reader.poll() != DirectoryStep::Need(*block.cid()) {
                             break; // entries or other shards come before it
                         }
-                        reader.handle_block(&block).map_err(|source| FetchError::Folder { cid: folder, source })?;
+                        reader
+                            .handle_block(&block)
+                            .map_err(|source| FetchError::Folder { cid: folder, source: source.into() })?;
                     }
                 }
                 DirectoryStep::Done => break,
