@@ -165,6 +165,13 @@ impl Running {
         }
     }
 
+    /// Waits until standard output has this many whole lines, or ends. Panics at the limit.
+    pub fn wait_for_lines(&mut self, limit: Duration, count: usize) {
+        let stdout = self.stdout.as_ref().expect("standard output goes to a file");
+        let wait = stdout.wait(Instant::now() + limit, |bytes| lines(bytes).len() >= count);
+        assert!(!matches!(wait, Wait::Late), "{} did not print {count} lines within {limit:?}", self.shown);
+    }
+
     /// Waits for `limit` or for the end of the program, whichever is first; true at the end.
     pub fn wait_for_end(&self, limit: Duration) -> bool {
         self.stderr.wait_end(Instant::now() + limit)
