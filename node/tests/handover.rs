@@ -252,6 +252,24 @@ async fn its_socket_is_gone_before_its_lock_and_the_daemons_socket_stays() {
 }
 
 #[tokio::test]
+async fn no_file_of_the_repository_is_open_once_it_is_handed_over() {
+    let house = House::new().await;
+    let lease = house.node.store().lease().await;
+    lease.protect(*block(1, 10).cid()).await.unwrap();
+    house.node.store().put(vec![block(2, 10)]).await.unwrap();
+    let open = || {
+        let files =
+            std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        files.filter(|file| file.starts_with(house.path())).collect::<Vec<_>>()
+    };
+    assert_ne!(open(), [Path::new(""); 0], "this would see them");
+
+    house.ask().await;
+
+    assert_eq!(open(), [Path::new(""); 0]);
+}
+
+#[tokio::test]
 async fn a_daemon_keeps_its_repository() {
     let house = House::new().await;
     let daemon = house.hand_over().await;

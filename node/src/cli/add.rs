@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use self::sources::Sources;
 use super::call::Call;
 use super::failure::{Exit, Failure, Outcome};
-use super::output::printable;
+use super::output::{json, printable};
 use super::progress::Progress;
 use super::session::Session;
 use super::warn;
@@ -226,15 +226,17 @@ impl<'a> Added<'a> {
         if arguments.quieter && !self.is_root(arguments.wrap) {
             return Ok(());
         }
-        if session.output.is_json() {
-            session.output.object(note)?;
+        let line = if session.output.is_json() {
+            json(note)?
         } else if arguments.quiet || arguments.quieter {
-            session.output.line(self.cid)?;
+            self.cid.to_owned()
         } else if self.name.is_empty() {
-            session.output.line(format_args!("added {}", self.cid))?;
+            format!("added {}", self.cid)
         } else {
-            session.output.line(format_args!("added {} {}", self.cid, printable(self.name)))?;
-        }
+            format!("added {} {}", self.cid, printable(self.name))
+        };
+        // Entries are done in any order: a command that begins anew knows its lines by what they say.
+        session.output.line_once(&line)?;
         // Whoever reads the line may rely on it.
         session.output.flush()
     }

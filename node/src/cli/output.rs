@@ -2,7 +2,9 @@
 //!
 //! Every write that fails becomes a `Failure`, and a closed pipe a quiet one, so nothing here may use `println!`.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
@@ -16,6 +18,9 @@ pub(super) struct Output {
     flush_lines: bool,
     lines: Count,
     bytes: Count,
+    /// The hashes of lines that are written once, and how often each was. A collision costs a line, one time in billions.
+    once: HashMap<u64, u32>,
+    repeated_once: HashMap<u64, u32>,
 }
 
 /// How much was written, and how much of what comes was written before.
@@ -58,7 +63,15 @@ impl Output {
 
     fn to(form: Form, writer: Box<dyn Write + Send>) -> Self {
         let writer = BufWriter::with_capacity(BUFFER, writer);
-        Self { form, writer, flush_lines: false, lines: Count::default(), bytes: Count::default() }
+        Self {
+            form,
+            writer,
+            flush_lines: false,
+            lines: Count::default(),
+            bytes: Count::default(),
+            once: HashMap::new(),
+            repeated_once: HashMap::new(),
+        }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -69,6 +82,20 @@ impl Output {
     pub(super) fn rewind(&mut self) {
         self.lines.rewind();
         self.bytes.rewind();
+        self.repeated_once.clone_from(&self.once);
+    }
+
+    /// One line that, when the command begins anew, comes in another place.
+    pub(super) fn line_once(&mut self, text: &str) -> Outcome {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let key = hasher.finish();
+        if let Some(count @ 1..) = self.repeated_once.get_mut(&key) {
+            *count -= 1;
+            return Ok(());
+        }
+        *self.once.entry(key).or_default() += 1;
+        self.write_line(text)
     }
 
     /// One line of text.
@@ -76,6 +103,10 @@ impl Output {
         if self.lines.take(1) > 0 {
             return Ok(());
         }
+        self.write_line(text)
+    }
+
+    fn write_line(&mut self, text: impl fmt::Display) -> Outcome {
         writeln!(self.writer, "{text}").map_err(|error| Failure::output(&error))?;
         if self.flush_lines { self.flush() } else { Ok(()) }
     }
@@ -109,7 +140,8 @@ impl Output {
     }
 }
 
-fn json(value: &impl Serialize) -> Outcome<String> {
+/// An object as JSON.
+pub(super) fn json(value: &impl Serialize) -> Outcome<String> {
     serde_json::to_string(value).map_err(|error| Failure::because("cannot write JSON", &error))
 }
 

@@ -113,13 +113,23 @@ impl Tenure {
         self.number.send_modify(|number| *number += 1);
         match left {
             State::At(Place::Local(local)) => local.close().await,
-            State::At(Place::Remote(remote)) => remote.commit().await,
+            State::At(Place::Remote(remote)) => {
+                if let Err(error) = remote.commit().await {
+                    // Whatever was acknowledged waited for a commit of its own.
+                    tracing::info!(%error, "what was put last may not be kept");
+                }
+                Ok(())
+            }
             State::Away | State::Over(_) => Ok(()),
         }
     }
 
-    async fn change(&self, to: State) {
-        *self.state.write().await = to;
+    /// Where the store went; nowhere, when it was closed meanwhile.
+    async fn arrive(&self, at: State) {
+        let mut state = self.state.write().await;
+        if let State::Away = *state {
+            *state = at;
+        }
         self.number.send_modify(|number| *number += 1);
     }
 }
@@ -162,7 +172,7 @@ impl Store {
     pub async fn join(&self, socket: &Path, ticket: &Ticket) -> Result<(), JoinError> {
         let joined = Remote::join(socket.to_owned(), ticket.session.clone()).await;
         let remote = joined.map_err(|lost| JoinError { socket: socket.to_owned(), why: lost.to_string() })?;
-        self.0.change(State::At(Place::Remote(remote))).await;
+        self.0.arrive(State::At(Place::Remote(remote))).await;
         Ok(())
     }
 
@@ -172,13 +182,13 @@ impl Store {
         let opened = tokio::task::spawn_blocking(move || Local::open(&folder, &options)).await;
         let local = opened.map_err(|panic| OpenError::of(&self.0.folder, "", std::io::Error::other(panic)))??;
         self.0.leases.take_up(&local, ticket.since).await;
-        self.0.change(State::At(Place::Local(local))).await;
+        self.0.arrive(State::At(Place::Local(local))).await;
         Ok(())
     }
 
     /// Fail every call from here on: nobody took the store over, and it cannot be opened here.
     pub async fn give_up(&self, error: StoreError) {
-        self.0.change(State::Over(error)).await;
+        self.0.arrive(State::Over(error)).await;
     }
 
     /// Whether another process holds it.
