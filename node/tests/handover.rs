@@ -262,11 +262,11 @@ async fn no_file_of_the_repository_is_open_once_it_is_handed_over() {
             std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
         files.filter(|file| file.starts_with(house.path())).collect::<Vec<_>>()
     };
-    assert_ne!(open(), [Path::new(""); 0], "this would see them");
+    assert!(!open().is_empty(), "this would see them");
 
     house.ask().await;
 
-    assert_eq!(open(), [Path::new(""); 0]);
+    assert!(open().is_empty(), "{:?}", open());
 }
 
 #[tokio::test]
