@@ -304,7 +304,6 @@ async fn the_holder_refuses_what_is_not_of_a_guest_or_makes_no_sense() {
         [line.as_bytes(), data].concat()
     };
     let good = block(1, 10).into_data();
-    let long_line = vec![b' '; (4 << 20) + 1];
     let asked = [
         (put("unknown", cid, 10, &good), "session is not known"),
         (put(&session, cid, 10, &good[..9]), "fewer bytes"),
@@ -312,7 +311,7 @@ async fn the_holder_refuses_what_is_not_of_a_guest_or_makes_no_sense() {
         (put(&session, cid, 10, b"other data"), "do not match"),
         (put(&session, cid, (4 << 20) + 1, b""), "more blocks"),
         (b"{}\n".to_vec(), "missing field"),
-        (long_line, "a line has more than"),
+        (vec![b' '; (4 << 20) + 1], "a line has more than"),
     ];
     for (body, refusal) in asked {
         let (status, said) = house.post("store/ask", &body).await;
@@ -372,8 +371,7 @@ impl House {
     }
 
     async fn hand_over(&self) -> Daemon {
-        let ticket = self.ask().await;
-        self.daemon(ticket).await
+        self.daemon(self.ask().await).await
     }
 
     async fn post(&self, call: &str, body: &[u8]) -> (StatusCode, String) {
@@ -381,11 +379,10 @@ impl House {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         let request = Request::post(format!("/api/v0/cidra/{call}")).header("Host", "localhost");
         let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-        let driver = tokio::spawn(connection);
+        tokio::spawn(connection);
         let response = sender.send_request(request).await.unwrap();
         let status = response.status();
         let said = response.into_body().collect().await.unwrap().to_bytes();
-        driver.abort();
         (status, String::from_utf8_lossy(&said).into_owned())
     }
 }
