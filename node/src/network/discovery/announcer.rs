@@ -1,8 +1,9 @@
 //! Announces what the store lists: new roots at once, the others before their records run out.
 //!
-//! A node that was alone, or among few, when it announced something announces it again when it knows more peers: those who
-//! would be asked for the record may not have been there.
+//! A node that was among few when it announced something announces it again when it knows more peers: those who would be
+//! asked for the record may not have been there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use cid::Cid;
@@ -18,7 +19,7 @@ pub(in crate::network) struct Announcer(tokio::task::AbortHandle);
 
 impl Announcer {
     pub(in crate::network) fn spawn(network: WeakNetwork, store: Store) -> Self {
-        let state = State { network, store, pause: FIRST_PAUSE, told: 0 };
+        let state = State { network, store, pause: FIRST_PAUSE, weak: BTreeMap::new(), looked: None };
         Self(tokio::spawn(state.run()).abort_handle())
     }
 }
@@ -33,8 +34,10 @@ struct State {
     network: WeakNetwork,
     store: Store,
     pause: Duration,
-    /// How many peers were told in the last round, at least.
-    told: usize,
+    /// What this process told to few peers, and to how many.
+    weak: BTreeMap<Cid, usize>,
+    /// When the whole list of what was announced was read last.
+    looked: Option<Instant>,
 }
 
 impl State {
@@ -65,27 +68,27 @@ impl State {
     }
 
     async fn round(&mut self) -> Result<Round, StoreError> {
-        let few = self.told < ENOUGH && self.peers_known().await > self.told.max(1) * 2;
-        let due = self.due(few).await?;
+        let due = self.due().await?;
         if due.is_empty() {
             return Ok(Round::Done);
         }
+        let network = self.network.clone();
         let announce = |cid: Cid| {
-            let network = self.network.clone();
+            let network = network.clone();
             async move {
                 let Some(network) = network.upgrade() else { return (cid, Err(ProvideError::Ended)) };
                 (cid, network.provide(cid).await)
             }
         };
         let mut results = stream::iter(due).map(announce).buffer_unordered(AT_A_TIME);
-        let (mut least, mut told_nobody) = (usize::MAX, false);
+        let mut told_nobody = false;
         while let Some((cid, result)) = results.next().await {
             match result {
                 Ok(0) | Err(ProvideError::Alone) => told_nobody = true,
                 Ok(told) => {
                     tracing::debug!(%cid, told, "announced");
-                    least = least.min(told);
                     self.store.announced(cid, SystemTime::now()).await?;
+                    self.remember(cid, told);
                 }
                 Err(ProvideError::Ended) => return Ok(Round::Ended),
                 Err(error) => {
@@ -94,23 +97,36 @@ impl State {
                 }
             }
         }
-        if least < usize::MAX {
-            self.told = least;
-        }
         Ok(if told_nobody { Round::NobodyTold } else { Round::Done })
     }
 
-    /// What was never announced, and what was so long ago, or, `all`, everything.
-    async fn due(&self, all: bool) -> Result<Vec<Cid>, StoreError> {
+    /// What was never announced, what was so long ago, and what few know of where many could.
+    async fn due(&mut self) -> Result<Vec<Cid>, StoreError> {
         let mut due = self.store.announcements().await?;
-        let now = SystemTime::now();
-        for (cid, when) in self.store.announcement_times().await? {
-            let is_old = now.duration_since(when).is_ok_and(|since| since >= again_after(&cid));
-            if (is_old || all) && !due.contains(&cid) {
-                due.push(cid);
-            }
+        let queued: BTreeSet<Cid> = due.iter().copied().collect();
+        let mut more = BTreeSet::new();
+        // The list may be long, and nothing in it becomes due in a hurry.
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            self.looked = Some(Instant::now());
+            let now = SystemTime::now();
+            let is_old = |cid: &Cid, when| now.duration_since(when).is_ok_and(|since| since >= again_after(cid));
+            let times = self.store.announcement_times().await?;
+            more.extend(times.into_iter().filter(|(cid, when)| is_old(cid, *when)).map(|(cid, _)| cid));
         }
+        if !self.weak.is_empty() {
+            let known = self.peers_known().await;
+            more.extend(self.weak.iter().filter(|(_, told)| known > **told * 2).map(|(cid, _)| *cid));
+        }
+        due.extend(more.difference(&queued));
         Ok(due)
+    }
+
+    fn remember(&mut self, cid: Cid, told: usize) {
+        if told >= ENOUGH {
+            self.weak.remove(&cid);
+        } else if self.weak.len() < MOST_WEAK || self.weak.contains_key(&cid) {
+            self.weak.insert(cid, told);
+        }
     }
 
     async fn peers_known(&self) -> usize {
@@ -137,6 +153,8 @@ enum Round {
 const AT_A_TIME: usize = 8;
 /// Peers that keep a record in a large network; a node that told as many told everybody it should.
 const ENOUGH: usize = 20;
+/// Of what few know, so much is announced again before its time; the rest waits for it.
+const MOST_WEAK: usize = 4096;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
