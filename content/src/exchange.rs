@@ -229,6 +229,11 @@ impl<P: Peer> Exchange<P> {
         Some(Ledger { bytes_sent, blocks_sent, ..received })
     }
 
+    /// Downloads that are open.
+    pub fn sessions(&self) -> usize {
+        self.client.sessions()
+    }
+
     /// What was done since the machine was made.
     pub fn counters(&self) -> Counters {
         let served = self.server.counters();

@@ -231,6 +231,8 @@ impl WeakNetwork {
 pub struct Stats {
     /// The exchange of blocks.
     pub exchange: Counters,
+    /// Downloads that are open.
+    pub sessions: usize,
     /// Peers that are connected.
     pub peers: usize,
     /// Connections that were tried from here.

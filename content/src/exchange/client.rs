@@ -187,6 +187,10 @@ impl<P: Peer> Client<P> {
         Some(Ledger { bytes_received, blocks_received, ..Ledger::default() })
     }
 
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     pub(super) fn counters(&self) -> Counters {
         self.counters
     }

@@ -167,6 +167,7 @@ impl Driver {
         let records = self.swarm.behaviour_mut().lan.as_mut().map_or(0, |kad| kad.store_mut().len());
         Stats {
             exchange: self.blocks.as_ref().map(|blocks| blocks.machine.counters()).unwrap_or_default(),
+            sessions: self.blocks.as_ref().map_or(0, |blocks| blocks.machine.sessions()),
             peers: self.connections.len(),
             dials: self.connections.dials,
             dials_made: self.connections.dials_made,
