@@ -11,6 +11,7 @@ pub mod node;
 pub mod parameters;
 pub mod reader;
 pub mod shard;
+pub mod wrapping;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -25,6 +26,7 @@ pub use node::{Child, DirectoryNode, Entity, Entry, FileNode, NodeError, leaf_da
 pub use parameters::{Parameters, ParametersError};
 pub use reader::{ReadError, Reader, Step};
 pub use shard::{DirectoryReader, DirectoryStep, ShardNode};
+pub use wrapping::Wrapping;
 
 /// What an import ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 mod command;
 mod database;
 mod disk;
+mod entry;
 mod flusher;
 pub mod guests;
 mod index;

@@ -61,7 +61,7 @@ pub enum Type {
 }
 
 impl Type {
-    fn number(self) -> u64 {
+    pub(super) fn number(self) -> u64 {
         match self {
             Type::Raw => 0,
             Type::Directory => 1,

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::index::{Key, Location, Only};
+use super::entry::{Key, Place};
+use super::index::Only;
 use super::roots::{Change, Root};
 
 /// What the writer thread is asked to do.
@@ -24,10 +25,10 @@ pub(super) enum Command {
         only: Only,
         reply: Reply<Vec<bool>>,
     },
-    /// The record there is bad.
+    /// What is there is not the block.
     Drop {
         key: Key,
-        location: Location,
+        place: Place,
     },
     /// Keep a root of a lease, by and by.
     Lease(Root),

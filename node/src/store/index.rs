@@ -1,4 +1,5 @@
-//! Which record holds which multihash, and how much of each segment is alive. All of it can be made again from the segments.
+//! Where the block of each multihash is, and how much of each segment and each file that is referred to is alive. What it says
+//! of segments can be made again from them.
 //!
 //! An entry carries the generation in which its block was put last. Whoever writes or relies on blocks holds a lease, each
 //! lease begins a generation, and collection leaves alone what was put since the oldest lease or its own beginning.
@@ -6,66 +7,17 @@
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
-use cid::Cid;
-use redb::{ReadableTable, Table, TableDefinition};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::database::Database;
 use super::disk::Disk;
+use super::entry::{ENTRY, Entry, Key, Place};
 
 /// The index, a database of its own.
 #[derive(Debug)]
 pub(super) struct Index {
     database: Database,
 }
-
-/// A multihash in bytes: what a block is kept under, whatever version or codec its CIDs have.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(pub(super) Box<[u8]>);
-
-impl From<&Cid> for Key {
-    fn from(cid: &Cid) -> Key {
-        Key(cid.hash().to_bytes().into())
-    }
-}
-
-/// A record: its segment, where its head begins there, and how many bytes of data it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Location {
-    pub(super) segment: u32,
-    pub(super) offset: u32,
-    pub(super) length: u32,
-}
-
-/// What the index says about a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) location: Location,
-    /// In which it was put last.
-    pub(super) generation: u32,
-}
-
-impl Entry {
-    fn encode(self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
-        bytes[0] = KIND_RECORD;
-        let numbers = [self.location.segment, self.location.offset, self.location.length, self.generation];
-        for (place, number) in bytes[1..].chunks_exact_mut(4).zip(numbers) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn decode(bytes: [u8; ENTRY]) -> Option<Entry> {
-        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        let location = Location { segment: number(1), offset: number(5), length: number(9) };
-        (bytes[0] == KIND_RECORD).then(|| Entry { location, generation: number(13) })
-    }
-}
-
-/// An entry is a kind, three numbers that the kind explains, and the generation.
-const ENTRY: usize = 17;
-/// The block is in a segment. Kind 2 is kept for a reference to a file, whose particulars stand beside the roots.
-const KIND_RECORD: u8 = 1;
 
 /// What the index knows of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,10 +44,24 @@ impl Row {
     }
 }
 
+/// How much of a file is referred to: blocks, and bytes of data of these blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Use {
+    pub(super) blocks: u64,
+    pub(super) bytes: u64,
+}
+
+/// Segments and files and what is alive in each; files of which nothing is alive are among those that changed only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) segments: BTreeMap<u32, Row>,
+    pub(super) files: BTreeMap<u32, Use>,
+}
+
 /// What the index says when it is opened.
 #[derive(Debug)]
 pub(super) struct Summary {
-    pub(super) rows: BTreeMap<u32, Row>,
+    pub(super) rows: Rows,
     pub(super) generation: u32,
 }
 
@@ -114,8 +80,8 @@ pub(super) struct Insertion {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Only {
     Any,
-    /// Those at this place: the record there is bad.
-    At(Location),
+    /// Those at this place: what is there is not the block.
+    At(Place),
     /// Those last put before this generation.
     Before(u32),
 }
@@ -136,10 +102,15 @@ impl Index {
                 return Ok(None);
             }
             let generation = meta.get(GENERATION)?.map_or(0, |value| value.value());
-            let mut rows = BTreeMap::new();
+            let mut rows = Rows::default();
             for row in transaction.open_table(SEGMENTS)?.iter()? {
                 let (number, row) = row?;
-                rows.insert(number.value(), Row::load(row.value()));
+                rows.segments.insert(number.value(), Row::load(row.value()));
+            }
+            for file in transaction.open_table(FILES)?.iter()? {
+                let (number, file) = file?;
+                let (blocks, bytes) = file.value();
+                rows.files.insert(number.value(), Use { blocks, bytes });
             }
             // Reading one entry shows whether the table can be read at all.
             transaction.open_table(BLOCKS)?.first()?;
@@ -152,6 +123,7 @@ impl Index {
         self.database.write(|transaction| {
             transaction.open_table(BLOCKS)?;
             transaction.open_table(SEGMENTS)?;
+            transaction.open_table(FILES)?;
             transaction.open_table(META)?.insert(FINISHED, 1)?;
             Ok(())
         })
@@ -184,28 +156,22 @@ impl Index {
     }
 
     /// Commit, and return the rows that changed. The same insertion can be tried again after an error.
-    pub(super) fn insert(&self, insertion: &Insertion) -> Result<BTreeMap<u32, Row>, redb::Error> {
+    pub(super) fn insert(&self, insertion: &Insertion) -> Result<Rows, redb::Error> {
         self.database.write(|transaction| {
-            let mut rows = Rows::default();
             let mut blocks = transaction.open_table(BLOCKS)?;
-            let mut segments = transaction.open_table(SEGMENTS)?;
+            let mut changed = Changed::begin(transaction)?;
             for (key, entry) in &insertion.entries {
-                let old = blocks.insert(&*key.0, entry.encode())?.and_then(|old| Entry::decode(old.value()));
-                if let Some(old) = old {
-                    let row = rows.get(&segments, old.location.segment)?;
-                    row.blocks = row.blocks.saturating_sub(1);
-                    row.bytes = row.bytes.saturating_sub(old.location.length.into());
+                if let Some(old) = blocks.insert(&*key.0, entry.encode())?.and_then(|old| Entry::decode(old.value())) {
+                    changed.take(old.place)?;
                 }
-                let row = rows.get(&segments, entry.location.segment)?;
-                row.blocks += 1;
-                row.bytes += u64::from(entry.location.length);
+                changed.add(entry.place)?;
             }
             for (number, length) in &insertion.lengths {
-                let row = rows.get(&segments, *number)?;
+                let row = changed.segment(*number)?;
                 (row.length, row.written) = (*length, insertion.now);
             }
             transaction.open_table(META)?.insert(GENERATION, u64::from(insertion.generation))?;
-            rows.save(&mut segments)
+            changed.save()
         })
     }
 
@@ -216,28 +182,28 @@ impl Index {
         keys: &[Key],
         only: Only,
         active: Option<u32>,
-    ) -> Result<(Vec<bool>, BTreeMap<u32, Row>), redb::Error> {
+    ) -> Result<(Vec<bool>, Rows), redb::Error> {
         self.database.write(|transaction| {
-            let mut rows = Rows::default();
             let mut blocks = transaction.open_table(BLOCKS)?;
-            let mut segments = transaction.open_table(SEGMENTS)?;
+            let mut changed = Changed::begin(transaction)?;
             let mut removed = Vec::with_capacity(keys.len());
             for key in keys {
                 let entry = blocks.get(&*key.0)?.and_then(|value| Entry::decode(value.value()));
                 let entry = entry.filter(|entry| match only {
                     Only::Any => true,
-                    Only::At(location) => entry.location == location,
+                    Only::At(place) => entry.place == place,
                     Only::Before(generation) => entry.generation < generation,
                 });
                 removed.push(entry.is_some());
                 let Some(entry) = entry else { continue };
                 blocks.remove(&*key.0)?;
-                let row = rows.get(&segments, entry.location.segment)?;
-                row.blocks = row.blocks.saturating_sub(1);
-                row.bytes = row.bytes.saturating_sub(entry.location.length.into());
-                row.dead = row.blocks == 0 && active != Some(entry.location.segment);
+                changed.take(entry.place)?;
+                if let Place::Record(location) = entry.place {
+                    let row = changed.segment(location.segment)?;
+                    row.dead = row.blocks == 0 && active != Some(location.segment);
+                }
             }
-            Ok((removed, rows.save(&mut segments)?))
+            Ok((removed, changed.save()?))
         })
     }
 
@@ -246,8 +212,9 @@ impl Index {
         self.database.write(|transaction| {
             transaction.open_table(SEGMENTS)?.remove(number)?;
             if alive {
-                let is_elsewhere = |_: &[u8], value: [u8; ENTRY]| {
-                    Entry::decode(value).is_none_or(|entry| entry.location.segment != number)
+                let is_elsewhere = |_: &[u8], value: [u8; ENTRY]| match Entry::decode(value) {
+                    Some(Entry { place: Place::Record(location), .. }) => location.segment != number,
+                    _ => true,
                 };
                 transaction.open_table(BLOCKS)?.retain(is_elsewhere)?;
             }
@@ -270,37 +237,84 @@ pub(super) const NAME: &str = "index.redb";
 const CACHE: usize = 8 * 1024 * 1024;
 
 const BLOCKS: TableDefinition<'_, &[u8], [u8; ENTRY]> = TableDefinition::new("blocks");
-const SEGMENTS: TableDefinition<'_, u32, (u64, u64, u64, u64, bool)> = TableDefinition::new("segments");
+const SEGMENTS: TableDefinition<'_, u32, SegmentRow> = TableDefinition::new("segments");
+type SegmentRow = (u64, u64, u64, u64, bool);
+/// Blocks and bytes of each file that is referred to.
+const FILES: TableDefinition<'_, u32, (u64, u64)> = TableDefinition::new("files");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FINISHED: &str = "finished";
 const GENERATION: &str = "generation";
 
 /// Rows that a transaction changes, each loaded once.
-#[derive(Default)]
-struct Rows(BTreeMap<u32, Row>);
+struct Changed<'a> {
+    segments: Table<'a, u32, SegmentRow>,
+    files: Table<'a, u32, (u64, u64)>,
+    rows: Rows,
+}
 
-impl Rows {
-    fn get(
-        &mut self,
-        segments: &Table<'_, u32, (u64, u64, u64, u64, bool)>,
-        number: u32,
-    ) -> Result<&mut Row, redb::Error> {
-        match self.0.entry(number) {
+impl Changed<'_> {
+    fn begin(transaction: &WriteTransaction) -> Result<Changed<'_>, redb::Error> {
+        let (segments, files) = (transaction.open_table(SEGMENTS)?, transaction.open_table(FILES)?);
+        Ok(Changed { segments, files, rows: Rows::default() })
+    }
+
+    fn segment(&mut self, number: u32) -> Result<&mut Row, redb::Error> {
+        match self.rows.segments.entry(number) {
             btree_map::Entry::Occupied(row) => Ok(row.into_mut()),
             btree_map::Entry::Vacant(place) => {
-                let row = segments.get(number)?.map_or(Row::default(), |row| Row::load(row.value()));
+                let row = self.segments.get(number)?.map_or(Row::default(), |row| Row::load(row.value()));
                 Ok(place.insert(row))
             }
         }
     }
 
-    fn save(
-        self,
-        segments: &mut Table<'_, u32, (u64, u64, u64, u64, bool)>,
-    ) -> Result<BTreeMap<u32, Row>, redb::Error> {
-        for (number, row) in &self.0 {
-            segments.insert(number, row.store())?;
+    fn file(&mut self, number: u32) -> Result<&mut Use, redb::Error> {
+        match self.rows.files.entry(number) {
+            btree_map::Entry::Occupied(file) => Ok(file.into_mut()),
+            btree_map::Entry::Vacant(place) => {
+                let (blocks, bytes) = self.files.get(number)?.map_or((0, 0), |file| file.value());
+                Ok(place.insert(Use { blocks, bytes }))
+            }
         }
-        Ok(self.0)
+    }
+
+    fn add(&mut self, place: Place) -> Result<(), redb::Error> {
+        let (blocks, bytes) = self.counts(place)?;
+        *blocks += 1;
+        *bytes += u64::from(place.length());
+        Ok(())
+    }
+
+    fn take(&mut self, place: Place) -> Result<(), redb::Error> {
+        let (blocks, bytes) = self.counts(place)?;
+        *blocks = blocks.saturating_sub(1);
+        *bytes = bytes.saturating_sub(place.length().into());
+        Ok(())
+    }
+
+    fn counts(&mut self, place: Place) -> Result<(&mut u64, &mut u64), redb::Error> {
+        Ok(match place {
+            Place::Record(location) => {
+                let row = self.segment(location.segment)?;
+                (&mut row.blocks, &mut row.bytes)
+            }
+            Place::Reference(reference) => {
+                let file = self.file(reference.file)?;
+                (&mut file.blocks, &mut file.bytes)
+            }
+        })
+    }
+
+    fn save(mut self) -> Result<Rows, redb::Error> {
+        for (number, row) in &self.rows.segments {
+            self.segments.insert(number, row.store())?;
+        }
+        for (number, file) in &self.rows.files {
+            match file.blocks {
+                0 => drop(self.files.remove(number)?),
+                blocks => drop(self.files.insert(number, (blocks, file.bytes))?),
+            }
+        }
+        Ok(self.rows)
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use super::command::{Command, Reply};
 use super::disk::{Disk, Folder};
-use super::index::{Key, Only};
+use super::entry::Key;
+use super::index::Only;
 use super::leases::LocalLease;
 use super::record::DATA_MAX;
 use super::roots::{Change, Root, RootKind};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::disk::Disk;
+use super::entry::{Entry, Place};
 use super::flusher::{Flusher, Flushing};
-use super::index::{self, Entry, Index, Insertion, Row};
+use super::index::{self, Index, Insertion, Row};
 use super::record::{SEGMENT_HEADER, segment_name, segment_number};
 use super::reserve::Reserve;
 use super::roots::{self, Change, Roots, seconds};
@@ -41,7 +42,7 @@ impl Opening<'_> {
         let roots = self.roots(is_made || !segments.is_empty())?;
         let (index, summary) = self.index(&segments, &roots)?;
 
-        let mut rows = summary.rows;
+        let index::Rows { segments: mut rows, files } = summary.rows;
         // Everything in it was put in a generation that is over, but for what the next lease or mark begins.
         let generation = summary.generation.saturating_add(1);
         self.bury(&index, &mut rows)?;
@@ -64,6 +65,7 @@ impl Opening<'_> {
         let appender = Appender::new(self.disk.clone(), self.options.segment_size, last, next, flusher)
             .map_err(|error| self.error("", error))?;
         let reserve = Reserve::hold(self.disk.clone(), self.options.reserve);
+        let rows = index::Rows { segments: rows, files };
         let shared = Shared::new(self.folder.to_path_buf(), self.disk, index, roots, rows, generation);
         Ok((Writer::new(Arc::new(shared), appender, reserve), flushing))
     }
@@ -167,10 +169,12 @@ impl Opening<'_> {
         number: u32,
         generation: u32,
     ) -> Result<BTreeMap<u32, Row>, OpenError> {
-        let entries = found.records.into_iter().map(|(key, location)| (key, Entry { location, generation })).collect();
+        let entry = |location| Entry { place: Place::Record(location), generation };
+        let entries = found.records.into_iter().map(|(key, location)| (key, entry(location))).collect();
         let lengths = BTreeMap::from([(number, found.end)]);
         let insertion = Insertion { entries, lengths, generation, now: seconds(SystemTime::now()) };
-        index.insert(&insertion).map_err(|error| self.database_error(index::NAME, error))
+        let rows = index.insert(&insertion).map_err(|error| self.database_error(index::NAME, error))?;
+        Ok(rows.segments)
     }
 
     /// Delete segments that were dead at the last commit.

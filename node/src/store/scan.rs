@@ -8,7 +8,7 @@ use cid::multihash::Multihash;
 use cidra_content::block::{Block, RAW};
 
 use super::disk::File;
-use super::index::{Key, Location};
+use super::entry::{Key, Location};
 use super::record::{DATA_MAX, HEAD_FIXED, Head, Kind, MULTIHASH_MAX, SEGMENT_HEADER, find_magic, segment_header};
 
 /// What was found in a segment.

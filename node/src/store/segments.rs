@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::disk::{Disk, File};
+use super::entry::{Key, Location};
 use super::flusher::Flusher;
-use super::index::{Key, Location};
 use super::record::{Head, Kind, SEGMENT_HEADER, segment_header, segment_name};
 
 /// Reads records. Shared by all reader threads.

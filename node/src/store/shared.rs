@@ -1,6 +1,5 @@
 //! What the handles, the writer thread and the reader threads of a store share, and what reader threads do.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +14,8 @@ use cidra_content::block::Block;
 
 use super::command::Command;
 use super::disk::Disk;
-use super::index::{Entry, Index, Key, Location, Row};
+use super::entry::{Entry, Key, Location, Place};
+use super::index::{Index, Row, Rows};
 use super::leases::Leases;
 use super::roots::{Root, RootKind, Roots};
 use super::segments::{ReadError, Segments};
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) pending: RwLock<Pending>,
     pub(super) writes: Queue<Command>,
     pub(super) reads: Queue<Job>,
-    rows: Mutex<BTreeMap<u32, Row>>,
+    rows: Mutex<Rows>,
     generation: AtomicU32,
     /// Whether anything was put in this generation.
     generation_used: AtomicBool,
@@ -50,7 +50,7 @@ impl Shared {
         disk: Arc<dyn Disk>,
         index: Index,
         roots: Roots,
-        rows: BTreeMap<u32, Row>,
+        rows: Rows,
         generation: u32,
     ) -> Shared {
         Shared {
@@ -97,7 +97,7 @@ impl Shared {
         let keys: Vec<Key> = cids.iter().map(Key::from).collect();
         let found = self.find(&keys)?;
         let length = |(cid, entry): (&Cid, Option<Entry>)| {
-            let stored = entry.map(|entry| entry.location.length);
+            let stored = entry.map(|entry| entry.place.length());
             stored.or_else(|| inherent(cid).map(|data| data.len() as u32))
         };
         Ok(cids.iter().zip(found).map(length).collect())
@@ -108,11 +108,11 @@ impl Shared {
     }
 
     pub(super) fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let Some((data, location)) = self.load_from(cid)? else { return Ok(None) };
+        let Some((data, place)) = self.load_from(cid)? else { return Ok(None) };
         match Block::verify(*cid, data) {
             Ok(block) => Ok(Some(block)),
             Err(error) => {
-                if let Some(location) = location {
+                if let Some(Place::Record(location)) = place {
                     self.drop_bad(cid, location, &error.to_string());
                 }
                 Ok(None)
@@ -120,15 +120,17 @@ impl Shared {
         }
     }
 
-    fn load_from(&self, cid: &Cid) -> Result<Option<(Bytes, Option<Location>)>, StoreError> {
+    fn load_from(&self, cid: &Cid) -> Result<Option<(Bytes, Option<Place>)>, StoreError> {
         if let Some(data) = inherent(cid) {
             return Ok(Some((data, None)));
         }
         let key = Key::from(cid);
         let _guard = self.segments.guard();
-        let Some(Entry { location, .. }) = self.find([&key])?[0] else { return Ok(None) };
+        let Some(Entry { place, .. }) = self.find([&key])?[0] else { return Ok(None) };
+        // Nothing is referred to yet: an entry that says so leads nowhere.
+        let Place::Record(location) = place else { return Ok(None) };
         match self.segments.read(&key, location) {
-            Ok(data) => Ok(Some((data, Some(location)))),
+            Ok(data) => Ok(Some((data, Some(place)))),
             Err(ReadError::Bad(why)) => {
                 self.drop_bad(cid, location, why);
                 Ok(None)
@@ -142,7 +144,7 @@ impl Shared {
         tracing::error!(%cid, folder = %self.folder.display(), segment, offset, why, "bad record, the block is gone");
         self.bad_records.fetch_add(1, Ordering::Relaxed);
         // Before the answer, so that whoever puts the block again after it finds it gone.
-        let command = Command::Drop { key: Key::from(cid), location };
+        let command = Command::Drop { key: Key::from(cid), place: Place::Record(location) };
         let _ = futures::executor::block_on(self.writes.push(command, super::PUT_OVERHEAD));
     }
 
@@ -155,7 +157,7 @@ impl Shared {
         let listed = self.index.list(after.as_ref(), most).map_err(|error| self.index_error(error))?;
         let listed = listed
             .into_iter()
-            .filter_map(|(key, entry)| Some((Multihash::from_bytes(&key.0).ok()?, entry.location.length)));
+            .filter_map(|(key, entry)| Some((Multihash::from_bytes(&key.0).ok()?, entry.place.length())));
         Ok(listed.collect())
     }
 
@@ -193,12 +195,12 @@ impl Shared {
         let pending = self.pending().len() as u64;
         let bad_records = self.bad_records.load(Ordering::Relaxed);
         let rows = self.rows();
-        let sum = |of: fn(&Row) -> u64| rows.values().map(of).sum();
+        let sum = |of: fn(&Row) -> u64| rows.segments.values().map(of).sum::<u64>();
         Stat {
-            blocks: sum(|row| row.blocks),
-            bytes: sum(|row| row.bytes),
+            blocks: sum(|row| row.blocks) + rows.files.values().map(|file| file.blocks).sum::<u64>(),
+            bytes: sum(|row| row.bytes) + rows.files.values().map(|file| file.bytes).sum::<u64>(),
             pending,
-            segments: rows.len() as u64,
+            segments: rows.segments.len() as u64,
             disk_bytes: sum(|row| row.length),
             bad_records,
         }
@@ -223,9 +225,17 @@ impl Shared {
         self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the index knows of segments, as of the last commit.
-    pub(super) fn rows(&self) -> MutexGuard<'_, BTreeMap<u32, Row>> {
+    /// What the index knows of segments and files, as of the last commit.
+    pub(super) fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Take in what a commit changed.
+    pub(super) fn rows_changed(&self, changed: Rows) {
+        let mut rows = self.rows();
+        rows.segments.extend(changed.segments);
+        rows.files.extend(changed.files);
+        rows.files.retain(|_, file| file.blocks > 0);
     }
 
     pub(super) fn io_error(&self, name: &str, error: io::Error) -> StoreError {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::command::{Command, Reply};
-use super::index::{Entry, Insertion, Key, Location, Only};
+use super::entry::{Entry, Key, Location, Place};
+use super::index::{Insertion, Only};
 use super::leases::RENEWAL;
 use super::reserve::Reserve;
 use super::roots::{Change, RootKind, seconds};
@@ -85,8 +86,8 @@ impl Writer {
                 let done = self.remove(&keys, only);
                 let _ = reply.send(done);
             }
-            Command::Drop { key, location } => {
-                if let Err(error) = self.remove(&[key], Only::At(location)) {
+            Command::Drop { key, place } => {
+                if let Err(error) = self.remove(&[key], Only::At(place)) {
                     tracing::error!(%error, "a bad record could not be taken out of the index");
                 }
             }
@@ -132,7 +133,8 @@ impl Writer {
             records = left;
             self.pending_bytes += appended.iter().map(|(_, data)| data.len()).sum::<usize>();
             let entries = appended.iter().zip(locations);
-            self.add_pending(entries.map(|((key, _), location)| (key.clone(), Entry { location, generation })));
+            let entry = |location| Entry { place: Place::Record(location), generation };
+            self.add_pending(entries.map(|((key, _), location)| (key.clone(), entry(location))));
         }
         Ok(())
     }
@@ -190,7 +192,7 @@ impl Writer {
         let shared = self.shared.clone();
         let error = match shared.index.insert(&insertion) {
             Ok(rows) => {
-                shared.rows().extend(rows);
+                shared.rows_changed(rows);
                 return Ok(());
             }
             Err(error) => shared.database_error(shared.index.name(), error),
@@ -205,7 +207,7 @@ impl Writer {
             let piece = Insertion { entries, lengths, generation, now };
             let rows =
                 shared.index.insert(&piece).map_err(|error| shared.database_error(shared.index.name(), error))?;
-            shared.rows().extend(rows);
+            shared.rows_changed(rows);
         }
         Ok(())
     }
@@ -219,23 +221,25 @@ impl Writer {
             self.unsure = true;
         }
         self.appender.abandon();
-        let pending: Vec<(Key, Entry)> = {
+        let pending: Vec<(Key, Location, u32)> = {
             let rows = self.shared.rows();
-            let committed = |location: Location| rows.get(&location.segment).map_or(0, |row| row.length);
+            let committed = |location: Location| rows.segments.get(&location.segment).map_or(0, |row| row.length);
             let pending = self.shared.pending();
-            let fresh =
-                pending.iter().filter(|(_, entry)| u64::from(entry.location.offset) >= committed(entry.location));
-            fresh.map(|(key, entry)| (key.clone(), *entry)).collect()
+            let records = pending.iter().filter_map(|(key, entry)| match entry.place {
+                Place::Record(location) => Some((key.clone(), location, entry.generation)),
+                Place::Reference(_) => None,
+            });
+            records.filter(|(_, location, _)| u64::from(location.offset) >= committed(*location)).collect()
         };
-        for (key, entry) in pending {
-            let data = match self.shared.segments.read(&key, entry.location) {
+        for (key, location, generation) in pending {
+            let data = match self.shared.segments.read(&key, location) {
                 Ok(data) => data,
                 Err(error) => {
                     self.lost = Some(error.to_string());
                     return self.check_lost();
                 }
             };
-            self.append(&[(key, data)], entry.generation)?;
+            self.append(&[(key, data)], generation)?;
         }
         self.appender.sync().map_err(|error| self.shared.io_error("a segment", error))?;
         self.unsure = false;
@@ -295,7 +299,7 @@ impl Writer {
             Err(StoreError::Full { .. }) if self.reserve.release() => remove()?,
             removed => removed?,
         };
-        shared.rows().extend(rows);
+        shared.rows_changed(rows);
         self.retire_segments();
         Ok(removed)
     }
@@ -305,8 +309,10 @@ impl Writer {
         let (queued, active) = (&self.deletions, self.appender.active());
         let is_queued = |number| queued.iter().any(|(_, segments)| segments.contains(number));
         let rows = self.shared.rows();
-        let empty =
-            rows.iter().filter(|(number, row)| row.blocks == 0 && active != Some(**number) && !is_queued(number));
+        let empty = rows
+            .segments
+            .iter()
+            .filter(|(number, row)| row.blocks == 0 && active != Some(**number) && !is_queued(number));
         let empty: Vec<u32> = empty.map(|(number, _)| *number).collect();
         drop(rows);
         if !empty.is_empty() {
@@ -324,7 +330,7 @@ impl Writer {
                 let deleted = deleted
                     .and_then(|()| self.shared.index.forget_segment(number, false).map_err(|error| error.to_string()));
                 match deleted {
-                    Ok(()) => drop(self.shared.rows().remove(&number)),
+                    Ok(()) => drop(self.shared.rows().segments.remove(&number)),
                     Err(error) => tracing::warn!(segment = number, error, "a dead segment could not be deleted yet"),
                 }
             }
