@@ -3,6 +3,7 @@
 
 mod head_start;
 mod security;
+mod tls;
 mod yamux;
 
 use std::io;
