@@ -308,7 +308,7 @@ mod tests {
             key.cert.push(key.cert[0].clone());
             Some(key)
         };
-        let changes: [(&str, &dyn Fn(CertifiedKey) -> Option<CertifiedKey>, bool); 4] =
+        let changes: [(&str, &Change, bool); 4] =
             [("its own", &Some, true), ("forged", &forged, false), ("two", &two, false), ("none", &|_| None, false)];
         for (what, change, accepted) in changes {
             let mut mallory = (*Tls::new(&Keypair::generate_ed25519()).unwrap().client).clone();
@@ -326,6 +326,8 @@ mod tests {
             assert_eq!(seen.is_ok(), accepted, "{what}");
         }
     }
+
+    type Change = dyn Fn(CertifiedKey) -> Option<CertifiedKey>;
 
     #[derive(Debug)]
     struct NoKey;
