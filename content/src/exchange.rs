@@ -174,6 +174,12 @@ impl<P: Peer> Exchange<P> {
         self.server.handle_located(peer, request, found, now);
     }
 
+    /// What an `Abort` was for is gone: nothing of the block is being read or waits to be sent.
+    pub fn handle_aborted(&mut self, peer: &P, request: RequestId, cid: &Cid, now: Instant) {
+        let now = self.at(now);
+        self.server.handle_aborted(peer, request, cid, now);
+    }
+
     /// A `Load` failed: the block is not readable after all.
     pub fn handle_load_failed(&mut self, peer: &P, request: RequestId, cid: &Cid, now: Instant) {
         let now = self.at(now);
@@ -309,7 +315,7 @@ pub enum Action<P> {
     /// Read this block and send it to the peer as (part of) the answer to `request`, its header first; report with
     /// `handle_sent` as it leaves, or `handle_load_failed`. An urgent block goes before the rest of one that is not.
     Load { peer: P, request: RequestId, cid: Cid, urgent: bool },
-    /// Stop sending this block, also in the middle of it.
+    /// Stop sending this block, also in the middle of it; report with `handle_aborted` when nothing of it is left.
     Abort { peer: P, request: RequestId, cid: Cid },
     /// The block of a want is verified and in the store. The want is over.
     Delivered { session: SessionId, cid: Cid, links: Links },

@@ -92,9 +92,15 @@ impl<P: Peer> Server<P> {
         let Some(receiver) = self.receivers.get_mut(peer) else { return };
         let aborted = receiver.cancel(request, cids);
         for (request, cid) in aborted {
-            self.stop_sending(peer, request, &cid);
+            receiver.abort(request, &cid);
             self.actions.push_back(Action::Abort { peer: peer.clone(), request, cid });
         }
+        self.dirty = true;
+    }
+
+    pub(super) fn handle_aborted(&mut self, peer: &P, request: RequestId, cid: &Cid, _now: Instant) {
+        let Some(receiver) = self.receivers.get_mut(peer) else { return };
+        self.unsent -= receiver.aborted(request, cid);
         self.dirty = true;
     }
 

@@ -5,6 +5,7 @@ mod partner;
 mod reader;
 mod writer;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,12 +47,20 @@ pub(super) struct Blocks {
     store: Store,
     pool: Pool,
     serves: bool,
-    loading: BTreeSet<(PeerId, RequestId, Cid)>,
+    /// Blocks that are being read, and how many of their readings were cancelled.
+    loading: BTreeMap<(PeerId, RequestId, Cid), Loading>,
     verified: Vec<(Block, OwnedSemaphorePermit)>,
     storing: bool,
     reports: mpsc::Sender<Report>,
     budget: Arc<Semaphore>,
     next_link: u64,
+}
+
+/// Readings of one block for one request: the peer may cancel it and ask again before the first is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Loading {
+    wanted: bool,
+    cancelled: usize,
 }
 
 /// Work that is done.
@@ -79,7 +88,7 @@ impl Blocks {
             store,
             pool,
             serves,
-            loading: BTreeSet::new(),
+            loading: BTreeMap::new(),
             verified: vec![],
             storing: false,
             reports,
@@ -142,6 +151,8 @@ impl Blocks {
     /// The time with a partner is over.
     pub(super) fn end(&mut self, peer: &PeerId, now: Instant) {
         let Some(partner) = self.partners.remove(peer) else { return };
+        // What is still read for it is nobody's when it comes.
+        self.loading.retain(|(reader, _, _), _| reader != peer);
         if matches!(partner.state, PartnerState::Open(_)) {
             self.machine.handle_disconnected(peer, now);
         }
@@ -249,7 +260,7 @@ impl Blocks {
 
     pub(super) fn load(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
         let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
-        self.loading.insert((peer, request, cid));
+        self.loading.entry((peer, request, cid)).or_default().wanted = true;
         let store = self.store.clone();
         let load = async move {
             let result = store.load(&cid).await;
@@ -266,9 +277,16 @@ impl Blocks {
         result: Result<Option<Stored>, StoreError>,
         now: Instant,
     ) {
-        if !self.loading.remove(&(peer, request, cid)) {
-            return;
+        let Entry::Occupied(mut loading) = self.loading.entry((peer, request, cid)) else { return };
+        if loading.get().cancelled > 0 {
+            // Which of its readings this was makes no difference.
+            loading.get_mut().cancelled -= 1;
+            if *loading.get() == Loading::default() {
+                loading.remove();
+            }
+            return self.machine.handle_aborted(&peer, request, &cid, now);
         }
+        loading.remove();
         let data: Bytes = match result {
             Ok(Some(stored)) => stored.data,
             Ok(None) => return self.machine.handle_load_failed(&peer, request, &cid, now),
@@ -285,9 +303,12 @@ impl Blocks {
 
     /// Stops sending a block, wherever it is on its way.
     pub(super) fn abort(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
-        if !self.loading.remove(&(peer, request, cid)) {
-            let _ = self.say(&peer, Said::Abort { request, cid }); // gone: it sends nothing
+        if let Some(loading) = self.loading.get_mut(&(peer, request, cid)).filter(|loading| loading.wanted) {
+            *loading = Loading { wanted: false, cancelled: loading.cancelled + 1 };
+            return;
         }
+        let _ = self.say(&peer, Said::Abort { request, cid }); // gone: it sends nothing
+        self.machine.handle_aborted(&peer, request, &cid, Instant::now());
     }
 
     /// False: the peer takes nothing any more, its connection has to go.
@@ -323,7 +344,7 @@ impl Blocks {
 
     /// Peers that owe or are owed something, or did within the last seconds.
     pub(super) fn busy(&self, now: Instant) -> BTreeSet<PeerId> {
-        let loading = self.loading.iter().map(|(peer, _, _)| *peer);
+        let loading = self.loading.keys().map(|(peer, _, _)| *peer);
         let active = self.partners.iter().filter(|(_, partner)| now < partner.active + RECENT).map(|(peer, _)| *peer);
         let reports = self.sessions.keys().filter_map(|session| self.machine.session_report(*session));
         let owing = reports

@@ -1,6 +1,7 @@
 //! What one peer wants of us and what is on its way to it.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -20,7 +21,9 @@ pub(super) struct Receiver {
     /// Blocks asked for by name that are here, the most urgent first.
     queue: BTreeMap<Place, (RequestId, Cid)>,
     pub(super) sending: BTreeMap<(RequestId, Cid), Sending>,
-    /// Bytes loading or unsent.
+    /// Blocks whose sending was cancelled and whose bytes may still be on their way out of the store, and how many bytes.
+    aborting: BTreeMap<(RequestId, Cid), Aborting>,
+    /// Bytes loading or unsent, those of cancelled blocks included.
     pub(super) unsent: usize,
     /// The turn in which it was served last.
     pub(super) served: u64,
@@ -65,6 +68,13 @@ pub(super) struct Sending {
     pub(super) chosen: bool,
 }
 
+/// The same block may be asked for and cancelled again before the first time has come to its end.
+#[derive(Debug, Default)]
+struct Aborting {
+    times: usize,
+    unsent: usize,
+}
+
 /// What to send next.
 #[derive(Debug)]
 pub(super) struct Next {
@@ -84,6 +94,7 @@ impl Receiver {
             looking_up: BTreeMap::new(),
             queue: BTreeMap::new(),
             sending: BTreeMap::new(),
+            aborting: BTreeMap::new(),
             unsent: 0,
             served: turn,
             slow: false,
@@ -252,6 +263,29 @@ impl Receiver {
             self.turn_since = None;
         }
         Some(sending)
+    }
+
+    /// The block is not sent any more; its bytes count until `aborted`.
+    pub(super) fn abort(&mut self, request: RequestId, cid: &Cid) {
+        let Some(sending) = self.sending.remove(&(request, *cid)) else { return };
+        let aborting = self.aborting.entry((request, *cid)).or_default();
+        aborting.times += 1;
+        aborting.unsent += sending.unsent;
+        if self.sending.is_empty() {
+            self.turn_since = None;
+        }
+    }
+
+    /// Nothing of a cancelled block is on its way any more. Gives its bytes.
+    pub(super) fn aborted(&mut self, request: RequestId, cid: &Cid) -> usize {
+        let Entry::Occupied(mut aborting) = self.aborting.entry((request, *cid)) else { return 0 };
+        aborting.get_mut().times -= 1;
+        if aborting.get().times > 0 {
+            return 0;
+        }
+        let freed = aborting.remove().unsent;
+        self.unsent -= freed;
+        freed
     }
 
     /// Bytes that wait for their turn.

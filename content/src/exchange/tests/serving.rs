@@ -183,10 +183,30 @@ fn a_cancel_stops_a_block_in_the_middle_and_frees_its_bytes() {
 
     let actions = all(&mut machine);
     assert!(actions.contains(&Action::Abort { peer: 0, request: RequestId(1), cid: cids[0] }));
-    assert_eq!(loads(&actions), [(0, cids[5])]);
+    assert_eq!(loads(&actions), []);
+    machine.handle_aborted(&0, RequestId(1), &cids[0], now);
+    assert_eq!(loads(&all(&mut machine)), [(0, cids[5])]);
     machine.handle_message(&0, Message::Cancel { request: RequestId(1), cids: vec![] }, now);
     assert_eq!(all(&mut machine).len(), 5);
     assert_eq!(machine.counters().bytes_sent, 65_536);
+}
+
+#[test]
+fn who_asks_and_cancels_in_a_loop_has_no_more_read_for_it_than_others() {
+    let (mut machine, now) = serving(1);
+    let cids: Vec<Cid> = (0..8).map(leaf).collect();
+    let mut under_way = Vec::new();
+    for round in 1..=100 {
+        serve(&mut machine, 0, round, &cids, 1_000_000, now);
+        under_way.extend(loads(&all(&mut machine)).into_iter().map(|(_, cid)| (RequestId(round), cid)));
+        machine.handle_message(&0, Message::Cancel { request: RequestId(round), cids: vec![] }, now);
+        all(&mut machine);
+    }
+    assert_eq!(under_way.len(), 5);
+
+    under_way.iter().for_each(|(request, cid)| machine.handle_aborted(&0, *request, cid, now));
+    serve(&mut machine, 0, 101, &cids, 1_000_000, now);
+    assert_eq!(loads(&all(&mut machine)).len(), 5);
 }
 
 #[test]
@@ -201,6 +221,7 @@ fn blocks_with_children_go_before_leaves_and_high_priority_before_low() {
     machine.handle_located(&0, RequestId(3), vec![(leaf(30), Some(1000))], now);
     serve(&mut machine, 0, 4, &[node], 1000, now);
     machine.handle_message(&0, Message::Cancel { request: RequestId(1), cids: vec![] }, now);
+    low.iter().for_each(|cid| machine.handle_aborted(&0, RequestId(1), cid, now));
     let order: Vec<Cid> = loads(&all(&mut machine)).into_iter().map(|(_, cid)| cid).collect();
     assert_eq!(order, [leaf(30), node, leaf(20)]);
 }

@@ -54,7 +54,10 @@ impl Net {
                 self.after(Duration::from_micros(50), Event::Located { node: name, peer, request, cids });
             }
             Action::Load { peer, request, cid, urgent } => this.load(peer, request, cid, urgent, self.sizes[&cid]),
-            Action::Abort { peer, request, cid } => this.abort(peer, request, &cid),
+            Action::Abort { peer, request, cid } => {
+                this.abort(peer, request, &cid);
+                this.exchange.handle_aborted(&peer, request, &cid, self.now);
+            }
             Action::Delivered { session, cid, links } => {
                 this.delivered.push(cid);
                 this.wanted.remove(&cid);
