@@ -4,6 +4,7 @@
 //! and waited for by what they print. Nothing here waits for a while and hopes.
 
 pub mod daemon;
+pub mod kubo;
 pub mod program;
 pub mod relay;
 pub mod repository;
@@ -13,6 +14,7 @@ pub mod suite;
 mod transcript;
 
 pub use daemon::Daemon;
+pub use kubo::Kubo;
 pub use program::{Call, Finished, Memory, Program, Running};
 pub use relay::Relay;
 pub use repository::Repository;

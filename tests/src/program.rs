@@ -11,6 +11,7 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::kubo;
 use crate::transcript::{Transcript, Wait};
 
 /// One of the programs under test.
@@ -20,14 +21,17 @@ pub enum Program {
     Bootstrap,
     /// `cidra`
     Cidra,
+    /// `ipfs`, where there is one: see [`crate::Kubo`].
+    Kubo,
 }
 
 impl Program {
-    /// Where it stands: beside this executable, or beside the folder `deps` that holds it. Panics when it is not built.
+    /// Where it stands: ours beside this executable, or beside the folder `deps` that holds it. Panics when it is not built.
     pub fn path(self) -> PathBuf {
         let name = match self {
             Program::Bootstrap => "cidra-bootstrap",
             Program::Cidra => "cidra",
+            Program::Kubo => return kubo::find().unwrap_or_else(|reason| panic!("{reason}")),
         };
         let executable = env::current_exe().expect("a test knows its own executable");
         let mut folder = executable.parent().expect("an executable stands in a folder");

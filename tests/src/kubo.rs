@@ -1,0 +1,97 @@
+//! A Kubo that runs beside the program under test, so that both can be asked the same.
+//!
+//! It is not ours to bring: `CIDRA_KUBO` names the program, else it is looked for in `PATH`, and without it there is none.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, fs};
+
+use tempfile::TempDir;
+
+use crate::program::LIMIT;
+use crate::{Call, Finished, Program, Running};
+
+/// The version whose behaviour we follow.
+pub const VERSION: &str = "0.43.0";
+
+/// A daemon of Kubo with a repository of its own, offline, on free ports of this host. Dropped, it is killed with -9.
+pub struct Kubo {
+    folder: TempDir,
+    daemon: Option<Running>,
+}
+
+impl Kubo {
+    /// Starts one whose configuration has this profile applied, if it is given. Without a Kubo it prints what is skipped.
+    pub fn start(profile: Option<&str>) -> Option<Kubo> {
+        if let Err(reason) = find() {
+            println!("skipped: {reason}");
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("kubo-").tempdir().expect("a temporary folder");
+        let mut kubo = Kubo { folder, daemon: None };
+        let profiles = ["test"].into_iter().chain(profile).collect::<Vec<_>>().join(",");
+        kubo.ipfs(["init", "--empty-repo", "--profile", &profiles]).run().success();
+        for (key, value) in [("Addresses.Swarm", "[]"), ("Swarm.DisableNatPortMap", "true")] {
+            kubo.ipfs(["config", "--json", key, value]).run().success();
+        }
+        let mut daemon = kubo.ipfs(["daemon", "--offline"]).limit(LIFE).start();
+        daemon.wait_for_line(LIMIT, |line| line == "Daemon is ready");
+        kubo.daemon = Some(daemon);
+        Some(kubo)
+    }
+
+    /// `ipfs` with these arguments; once the daemon runs, it is the daemon that does it.
+    pub fn ipfs<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Call {
+        Call::new(Program::Kubo)
+            .env("IPFS_PATH", self.folder.path().join("repo"))
+            .env("HOME", self.folder.path())
+            .current_dir(self.folder.path())
+            .args(arguments)
+    }
+
+    /// A path for a file of the test, outside its repository.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The root CID of a path, added with these flags.
+    pub fn add(&self, flags: &[&str], path: &Path) -> String {
+        self.ipfs(["add", "-Q", "-r"]).args(flags).arg("--").arg(path).run().success().text().to_owned()
+    }
+
+    /// Stops it. Panics unless it ends well.
+    pub fn stop(mut self) -> Finished {
+        let daemon = self.daemon.take().expect("started in `start`");
+        daemon.terminate();
+        daemon.finish().success()
+    }
+}
+
+/// Longer than any suite.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// The program, looked for once; an error says why there is none.
+pub(crate) fn find() -> Result<PathBuf, String> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOUND.get_or_init(look).clone()
+}
+
+fn look() -> Result<PathBuf, String> {
+    let path = match env::var_os("CIDRA_KUBO").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join("ipfs"))
+            .find(|path| path.is_file())
+            .ok_or("no Kubo is installed (CIDRA_KUBO or `ipfs` in PATH)")?,
+    };
+    let path = fs::canonicalize(&path).map_err(|error| format!("no Kubo at {}: {error}", path.display()))?;
+    let answer = Command::new(&path).args(["version", "--number"]).env("IPFS_PATH", "/nonexistent").output();
+    let version = answer.map_err(|error| format!("{} does not run: {error}", path.display()))?.stdout;
+    match String::from_utf8_lossy(&version).trim() {
+        VERSION => Ok(path),
+        other => Err(format!("{} is Kubo {other}, compared with is {VERSION}", path.display())),
+    }
+}
