@@ -4,6 +4,7 @@
 //! the driver, tasks are spawned for the streams of partners and for announcing, and end with it.
 
 mod address;
+mod bandwidth;
 mod behaviour;
 mod blocks;
 mod bootstrap;
@@ -29,6 +30,8 @@ use futures::Stream;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::bandwidth::Bandwidth;
+use self::bandwidth::Meter;
 use self::command::Command;
 pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider};
 pub use self::config::{Config, Routing};
@@ -53,6 +56,7 @@ struct Shared {
     peer_id: PeerId,
     /// Something is to be announced, or somebody is there to be told.
     announce: Notify,
+    meter: Arc<Meter>,
 }
 
 impl Network {
@@ -186,6 +190,11 @@ impl Network {
     /// What was done since the start.
     pub async fn stats(&self) -> Stats {
         self.ask(|reply| Command::Stats { reply }).await.unwrap_or_default()
+    }
+
+    /// How many bytes went to and fro since the start, in all or with one peer while it is connected.
+    pub fn bandwidth(&self, peer: Option<PeerId>) -> Bandwidth {
+        self.shared.meter.bandwidth(peer)
     }
 
     /// Closes all connections, keeps what is worth keeping on disk, and ends the network for all handles.

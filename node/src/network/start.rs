@@ -16,6 +16,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use super::bandwidth::Meter;
 use super::behaviour::Behaviour;
 use super::blocks::{BLOCKS, Blocks};
 use super::config::{Config, Routing};
@@ -48,12 +49,13 @@ impl Network {
         let kad = (config.routing != Routing::None).then(|| lan.behaviour(here, records, mode));
         let accept = if blocks.is_some() { vec![BLOCKS] } else { vec![] };
         let behaviour = Behaviour::new(&keypair, &config, kad, streams::Behaviour::new(accept));
-        let transport = transport::build(&keypair, config.swarm_key)?;
+        let meter = Arc::new(Meter::default());
+        let transport = transport::build(&keypair, config.swarm_key, meter.clone())?;
         let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
         let swarm = Swarm::new(transport, behaviour, here, settings);
 
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let network = Self { commands, shared: Arc::new(Shared { peer_id: here, announce: Notify::new() }) };
+        let network = Self { commands, shared: Arc::new(Shared { peer_id: here, announce: Notify::new(), meter }) };
         let announcer = match (&blocks, config.announce) {
             (Some((store, _)), true) => Some(Announcer::spawn(network.downgrade(), store.clone())),
             _ => None,

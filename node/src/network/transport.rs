@@ -7,6 +7,7 @@ mod tls;
 mod yamux;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite, TryFutureExt};
@@ -24,13 +25,19 @@ use self::head_start::HeadStart;
 use self::security::Security;
 pub use self::security::SecurityError;
 use self::yamux::Yamux;
+use super::bandwidth::Meter;
 use super::swarm_key::SwarmKey;
 
 /// Connections to proven peers, of many streams each.
 pub(super) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// All transports of this node.
-pub(super) fn build(keypair: &Keypair, key: Option<SwarmKey>) -> Result<Connections, SecurityError> {
+/// All transports of this node; `meter` counts what their streams carry.
+pub(super) fn build(keypair: &Keypair, key: Option<SwarmKey>, meter: Arc<Meter>) -> Result<Connections, SecurityError> {
+    let connections = uncounted(keypair, key)?;
+    Ok(connections.map(move |(peer, muxer), _| (peer, meter.count(peer, muxer))).boxed())
+}
+
+fn uncounted(keypair: &Keypair, key: Option<SwarmKey>) -> Result<Connections, SecurityError> {
     let security = Security::new(keypair)?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let Some(key) = key else {

@@ -17,6 +17,22 @@ async fn a_block_comes_over_tcp_from_a_named_holder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_a_block_are_counted_on_both_sides() {
+    for listen in [TCP, QUIC] {
+        let (alice, bob) = (House::with(config(listen)).await, House::with(config(listen)).await);
+        let block = alice.keep(1_000_000).await;
+
+        bob.fetch(&[block], vec![alice.address().await]).await;
+
+        let received = bob.network.bandwidth(None).received;
+        assert!((1_000_000..1_100_000).contains(&received), "{listen}: {received}");
+        let of_bob = alice.network.bandwidth(Some(bob.network.peer_id()));
+        assert!((1_000_000..1_100_000).contains(&of_bob.sent), "{listen}: {of_bob:?}");
+        assert_eq!(alice.network.bandwidth(Some(alice.network.peer_id())).sent, 0, "nobody is connected to itself");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_comes_over_quic() {
     let (alice, bob) = (House::with(config(QUIC)).await, House::with(config(QUIC)).await);
     let block = alice.keep(1_000_000).await;

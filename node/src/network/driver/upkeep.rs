@@ -60,6 +60,7 @@ impl Driver {
             let findings = self.lan.tick(kad, now);
             self.on_findings(findings, now);
         }
+        self.network.shared.meter.tick(now);
         self.close_dropped_sessions(now);
         self.trim(now);
         if self.upkeep.save_due <= now {
