@@ -24,6 +24,8 @@ mod refs;
 mod repo;
 mod routing;
 mod serve;
+mod settings;
+mod stats;
 mod store;
 mod swarm;
 mod trailing;
@@ -80,10 +82,18 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("bootstrap/rm/all", post(bootstrap::rm_all)),
         ("cat", post(cat::cat)),
         ("cidra/add", post(cidra::add)),
+        ("cidra/config/add", post(settings::add)),
+        ("cidra/config/get", post(settings::get)),
+        ("cidra/config/rm", post(settings::rm)),
+        ("cidra/config/set", post(settings::set)),
+        ("cidra/config/show", post(settings::show)),
+        ("cidra/config/unset", post(settings::unset)),
         ("cidra/get", post(cidra::get)),
         ("cidra/handover", post(handover::hand_over)),
         ("cidra/health", post(cidra::health)),
         ("cidra/stat", post(cidra::stat)),
+        ("cidra/stats/exchange", post(stats::exchange)),
+        ("cidra/stats/provide", post(stats::provide)),
         ("cidra/store/ask", post(store::ask)),
         ("cidra/store/join", post(store::join)),
         ("commands", post(commands)),
@@ -108,6 +118,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("routing/findprovs", post(routing::find_providers)),
         ("routing/provide", post(routing::provide)),
         ("shutdown", post(id::shutdown)),
+        ("stats/bw", post(stats::bandwidth)),
+        ("stats/repo", post(repo::stat)),
         ("swarm/addrs", post(swarm::addrs)),
         ("swarm/addrs/listen", post(swarm::listen)),
         ("swarm/addrs/local", post(swarm::local)),

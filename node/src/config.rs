@@ -3,18 +3,24 @@
 //! The order is defaults, file, environment, flags; the command line lays the last two over what this module reads. An unknown
 //! key is refused with its line, so that a typing error does not pass for a setting.
 
+mod document;
+mod keys;
+mod token;
+
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use libp2p::Multiaddr;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::repository::write_atomically;
+pub use self::document::Document;
+pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
+pub use self::token::Token;
 
 /// All settings.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The local RPC.
@@ -32,16 +38,17 @@ pub struct Config {
 }
 
 /// `[api]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
     /// Where the daemon's RPC listens on TCP.
-    #[serde(deserialize_with = "listen")]
+    #[serde(deserialize_with = "listen", serialize_with = "text")]
     pub listen: Listen,
     /// Whether callers on TCP must show a token.
     pub auth: Auth,
     /// The tokens that are accepted.
-    pub tokens: Vec<String>,
+    #[serde(deserialize_with = "token::list")]
+    pub tokens: Vec<Token>,
     /// Host names beside loopback by which the RPC may be called.
     pub hosts: Vec<String>,
     /// Origins whose pages may call the RPC.
@@ -56,7 +63,7 @@ impl Default for Api {
 }
 
 /// Whether callers of the RPC on TCP must show a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
     /// No.
@@ -93,16 +100,16 @@ impl fmt::Display for Listen {
 }
 
 /// `[bootstrap]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
     /// Nodes that introduce this one to others.
-    #[serde(deserialize_with = "addresses")]
+    #[serde(deserialize_with = "addresses", serialize_with = "texts")]
     pub peers: Vec<Multiaddr>,
 }
 
 /// `[exchange]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exchange {
     /// Whether peers that want the same root are told of one another.
@@ -116,7 +123,7 @@ impl Default for Exchange {
 }
 
 /// `[routing]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoutingSection {
     /// Whether this node keeps records for others.
@@ -124,7 +131,7 @@ pub struct RoutingSection {
 }
 
 /// Whether a node takes part in the DHT, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Routing {
     /// A server in the DHT of local networks.
@@ -153,7 +160,7 @@ impl std::str::FromStr for Routing {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
     /// Whether blocks that were only fetched are served to others.
@@ -167,11 +174,11 @@ impl Default for StoreSection {
 }
 
 /// `[swarm]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SwarmSection {
     /// Where peers reach this node.
-    #[serde(deserialize_with = "addresses")]
+    #[serde(deserialize_with = "addresses", serialize_with = "texts")]
     pub listen: Vec<Multiaddr>,
     /// Idle connections are closed down to this many …
     pub low_water: u32,
@@ -200,37 +207,25 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text)
-            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            // Not the line itself: a token may stand there.
+            ConfigError::Malformed { path: path.to_owned(), line: line.unwrap_or(1), why: error.message().to_owned() }
+        })
     }
 
     /// Writes a file of comments to `path` where there is none, so that people find what they may set.
     pub fn write_template(path: &Path) -> Result<(), ConfigError> {
-        if path.exists() {
-            return Ok(());
-        }
-        write(path, TEMPLATE)
-    }
-
-    /// Sets `bootstrap.peers` in the file and leaves all else as it stands, comments too.
-    pub fn set_bootstrap(path: &Path, peers: &[Multiaddr]) -> Result<(), ConfigError> {
-        Self::write_template(path)?;
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path)?;
-        let mut document: toml_edit::DocumentMut = text.parse().expect("it was just parsed");
-        let mut list = toml_edit::Array::from_iter(peers.iter().map(Multiaddr::to_string));
-        list.iter_mut().for_each(|item| item.decor_mut().set_prefix("\n    "));
-        list.set_trailing("\n");
-        let section = document.entry("bootstrap").or_insert(toml_edit::Item::Table(toml_edit::Table::new()));
-        section["peers"] = toml_edit::value(list);
-        write(path, &document.to_string())
+        if path.exists() { Ok(()) } else { Document::read(path)?.write() }
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
-    write_atomically(path, text.as_bytes(), 0o600)
-        .map_err(|source| ConfigError::Unwritable { path: path.to_owned(), source })
+fn text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn texts<S: Serializer>(values: &[Multiaddr], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(Multiaddr::to_string))
 }
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Multiaddr>, D::Error> {
@@ -243,50 +238,28 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error
     text.parse().map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
 }
 
-const TEMPLATE: &str = r#"# The configuration of this Cidra node. What is not set has the default that stands here as a comment.
-
-[swarm]
-# listen = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"]
-# Idle connections are closed down to low_water once there are more than high_water.
-# low_water = 96
-# high_water = 160
-
-[bootstrap]
-# Nodes that introduce this one to others; `cidra bootstrap add` writes here.
-# peers = []
-
-[routing]
-# auto, client, server, none
-# mode = "auto"
-
-[api]
-# listen = "/ip4/127.0.0.1/tcp/5001"
-# "required": callers on TCP must show one of the tokens.
-# auth = "none"
-# tokens = []
-# Host names beside loopback by which the API may be called, and origins whose pages may call it.
-# hosts = []
-# origins = []
-
-[exchange]
-# Tell peers that want the same content of one another.
-# referrals = true
-
-[store]
-# Serve what was only fetched, too.
-# keep = true
-"#;
+const TEMPLATE: &str = include_str!("config/template.toml");
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key or a value is wrong; the source names its line.
-    #[error("{} has a mistake", path.display())]
+    /// A key or a value is wrong.
+    #[error("{}, line {line}: {why}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where, and what.
-        source: Box<toml::de::Error>,
+        /// Where in it.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no such key.
+    #[error("there is no setting {name:?}: {near}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What may have been meant.
+        near: String,
     },
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
@@ -303,6 +276,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A value is not one that the key takes.
+    #[error("{key}: {why}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        why: String,
     },
 }
 
@@ -327,6 +308,10 @@ mod tests {
         let config = parse(&uncommented).unwrap();
 
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+        for key in KEYS {
+            let (_, name) = key.parts();
+            assert!(TEMPLATE.contains(&format!("\n# {name} = ")), "{} is not in the template", key.name);
+        }
         assert_eq!(format!("{:?}", parse(TEMPLATE).unwrap()), format!("{:?}", Config::default()));
     }
 
@@ -334,7 +319,7 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = parse("[swarm]\nlow_water = 3\nlisten_on = []\n").unwrap_err();
 
-        let text = std::error::Error::source(&error).unwrap().to_string();
+        let text = error.to_string();
         assert!(text.contains("line 3") && text.contains("listen_on"), "{text}");
     }
 
@@ -342,20 +327,7 @@ mod tests {
     fn a_bad_address_is_named() {
         let error = parse("[bootstrap]\npeers = [\"/ip4/1.2.3/tcp/1\"]\n").unwrap_err();
 
-        let text = std::error::Error::source(&error).unwrap().to_string();
+        let text = error.to_string();
         assert!(text.contains("/ip4/1.2.3/tcp/1"), "{text}");
-    }
-
-    #[test]
-    fn setting_the_bootstrap_list_keeps_comments() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        fs::write(&path, "# mine\n[api]\nauth = \"required\" # why\n").unwrap();
-
-        Config::set_bootstrap(&path, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).unwrap();
-
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains("# mine") && text.contains("# why"), "{text}");
-        assert_eq!(Config::load(&path).unwrap().bootstrap.peers.len(), 1);
     }
 }

@@ -349,8 +349,8 @@ pub enum FetchError {
         /// The block.
         cid: Cid,
     },
-    /// Peers were asked, and none delivered.
-    #[error("nobody delivered block {cid} within {} s: {report}", waited.as_secs())]
+    /// Peers were asked, and none delivered. In brackets the words by which clients of Kubo know it.
+    #[error("nobody delivered block {cid} within {} s (context deadline exceeded): {report}", waited.as_secs())]
     NotDelivered {
         /// The block.
         cid: Cid,

@@ -3,6 +3,7 @@
 //! The handle that the API, the gateway and programs hold. The network of a daemon starts with it; that of a single command
 //! when first something is not in the store.
 
+mod configure;
 mod handover;
 mod read;
 
@@ -18,15 +19,17 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OnceCell, watch};
 
 use crate::add::{Import, ImportError, ImportOptions};
-use crate::config::{Config, ConfigError, Routing};
+use crate::config::{Config, Routing};
 use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
+pub use crate::network::SwarmKey;
 use crate::network::{self, Network};
 use crate::pool::Pool;
 use crate::repository::{Repository, RepositoryError};
 pub use crate::store::Ticket;
 use crate::store::guests::Guests;
 use crate::store::{self, Root, RootKind, Store, StoreError};
+pub use configure::Tokens;
 pub use handover::Settled;
 pub use read::{Kind, Listed};
 
@@ -43,6 +46,9 @@ struct Inner {
     network: OnceCell<Network>,
     /// The bootstrap list as it stands, for the API to change.
     bootstrap: Mutex<Vec<Multiaddr>>,
+    tokens: Tokens,
+    /// Held while the configuration file is changed.
+    configuring: Mutex<()>,
     stopping: watch::Sender<bool>,
     /// Dropped last: with it goes the lock.
     repository: Repository,
@@ -92,6 +98,8 @@ impl Node {
             pool: Pool::new(hashing_threads()).map_err(NodeError::Threads)?,
             network: OnceCell::new(),
             bootstrap: Mutex::new(bootstrap),
+            tokens: Tokens::new(settings.config.api.tokens.clone()),
+            configuring: Mutex::new(()),
             stopping: watch::channel(false).0,
             repository,
             settings,
@@ -169,7 +177,7 @@ impl Node {
             file.exists().then_some(file)
         });
         let swarm_key = match key_file {
-            Some(file) => Some(network::SwarmKey::load(&file)?),
+            Some(file) => Some(SwarmKey::load(&file)?),
             None => None,
         };
         let is_daemon = self.is_daemon();
@@ -199,21 +207,6 @@ impl Node {
         };
         let blocks = Some((self.0.store.clone(), self.0.pool.clone()));
         Ok(Network::start(config, self.0.keypair.clone(), &self.0.repository.network(), blocks).await?)
-    }
-
-    /// Whom this node meets first.
-    pub fn bootstrap(&self) -> Vec<Multiaddr> {
-        self.0.bootstrap.lock().expect("nobody panics while holding it").clone()
-    }
-
-    /// Changes whom this node meets first, now and, in the configuration file, from here on.
-    pub async fn set_bootstrap(&self, peers: Vec<Multiaddr>) -> Result<(), NodeError> {
-        Config::set_bootstrap(&self.0.repository.config(), &peers)?;
-        self.0.bootstrap.lock().expect("nobody panics while holding it").clone_from(&peers);
-        if let Some(network) = self.running_network() {
-            network.set_bootstrap(peers).await;
-        }
-        Ok(())
     }
 
     /// Begins an import.
@@ -306,9 +299,6 @@ fn hashing_threads() -> usize {
 /// Why a node cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// Its configuration cannot be changed.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// It keeps its repository.
     #[error("a daemon holds this repository, and does not give it up")]
     Daemon,

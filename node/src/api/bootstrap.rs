@@ -29,9 +29,11 @@ pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer 
             added.push(address);
         }
     }
-    let mut peers = added.clone();
-    peers.extend(node.bootstrap().into_iter().filter(|peer| !added.contains(peer)));
-    node.set_bootstrap(peers).await?;
+    let to_front = |peers: &mut Vec<Multiaddr>| {
+        peers.retain(|peer| !added.contains(peer));
+        peers.splice(..0, added.iter().cloned());
+    };
+    node.change_bootstrap(to_front).await?;
     Ok(listed(&added))
 }
 
@@ -53,17 +55,26 @@ pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let named = call.optional_arguments().iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
     let matches =
         |peer: &Multiaddr| named.iter().any(|named| peer == named || (!has_transport(named) && peer.ends_with(named)));
-    let (removed, kept): (Vec<_>, Vec<_>) = node.bootstrap().into_iter().partition(matches);
+    let removed: Vec<_> = everywhere(&node)?.into_iter().filter(|peer| matches(peer)).collect();
     if !removed.is_empty() {
-        node.set_bootstrap(kept).await?;
+        node.change_bootstrap(|peers| peers.retain(|peer| !matches(peer))).await?;
     }
     Ok(listed(&removed))
 }
 
 pub(super) async fn rm_all(State(node): State<Node>) -> Answer {
-    let removed = node.bootstrap();
-    node.set_bootstrap(vec![]).await?;
+    let removed = everywhere(&node)?;
+    node.change_bootstrap(Vec::clear).await?;
     Ok(listed(&removed))
+}
+
+/// What this node uses, and what stands in its file where a flag gave it another list.
+fn everywhere(node: &Node) -> Result<Vec<Multiaddr>, Failure> {
+    let mut peers = node.bootstrap();
+    peers.extend(node.document()?.config().bootstrap.peers.iter().cloned());
+    let mut seen = std::collections::BTreeSet::new();
+    peers.retain(|peer| seen.insert(peer.clone()));
+    Ok(peers)
 }
 
 fn has_transport(address: &Multiaddr) -> bool {

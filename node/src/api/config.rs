@@ -1,4 +1,4 @@
-//! `config`, `config/show`: the Kubo keys that clients read, for reading. What is set here is set in `config.toml`.
+//! `config`, `config/show`: the Kubo keys that clients read, for reading. Settings have names of their own, see `settings`.
 
 use axum::extract::State;
 use libp2p::Multiaddr;
@@ -13,7 +13,12 @@ use crate::node::Node;
 pub(super) async fn config(State(node): State<Node>, call: Call) -> Answer {
     let key = match call.arguments("key")? {
         [key] => key,
-        _ => return Err(Failure::usage("the configuration is not changed through the API: edit config.toml")),
+        _ => {
+            let instead = "`cidra config set KEY VALUE`, or cidra/config/set";
+            return Err(Failure::usage(format!(
+                "Kubo's keys are for reading: settings have names of their own, see {instead}"
+            )));
+        }
     };
     let mut value = shown(&node);
     for name in key.split('.') {

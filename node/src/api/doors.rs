@@ -19,7 +19,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 
-use crate::config;
+use crate::config::{self, Token};
+use crate::node::Tokens;
 
 /// What a server asks of those who come in.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,7 @@ struct Port {
     number: u16,
     hosts: Vec<String>,
     /// `None`: no token is asked for.
-    tokens: Option<Vec<String>>,
+    tokens: Option<Tokens>,
 }
 
 impl Doors {
@@ -43,9 +44,14 @@ impl Doors {
         Self::default()
     }
 
-    /// Of a TCP port.
-    pub(super) fn port(number: u16, api: &config::Api) -> Self {
-        let tokens = (api.auth == config::Auth::Required).then(|| api.tokens.clone());
+    /// Whether whoever comes through is the owner of the repository, without having to show anything.
+    pub(super) fn are_private(&self) -> bool {
+        self.port.is_none()
+    }
+
+    /// Of a TCP port. `tokens` are those that count while somebody knocks.
+    pub(super) fn port(number: u16, api: &config::Api, tokens: Tokens) -> Self {
+        let tokens = (api.auth == config::Auth::Required).then_some(tokens);
         Self { port: Some(Port { number, hosts: api.hosts.clone(), tokens }), origins: api.origins.clone() }
     }
 
@@ -53,10 +59,10 @@ impl Doors {
         let headers = request.headers();
         if let Some(port) = &self.port {
             if !port.knows_host(request) {
-                return Some(refusal(StatusCode::FORBIDDEN, "403 - Forbidden: this Host is none of api.hosts"));
-            }
-            if !is_rpc(request) {
-                return None;
+                return Some(refusal(
+                    StatusCode::FORBIDDEN,
+                    "403 - Forbidden: this Host is none of api.hosts; add it: cidra config add api.hosts HOST",
+                ));
             }
             // A preflight carries no token; it only learns what is allowed.
             if request.method() != Method::OPTIONS && !port.knows_token(headers) {
@@ -155,15 +161,22 @@ impl Port {
         let Some(shown) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return false };
         let Some((scheme, shown)) = shown.split_once(' ') else { return false };
         if scheme.eq_ignore_ascii_case("bearer") {
-            return tokens.iter().any(|token| same(token.as_bytes(), shown.trim().as_bytes()));
+            return any_is(&tokens.now(), &[shown.trim().as_bytes()]);
         }
         if !scheme.eq_ignore_ascii_case("basic") {
             return false;
         }
         let Ok(pair) = BASE64.decode(shown.trim().as_bytes()) else { return false };
         let password = pair.iter().position(|byte| *byte == b':').map_or(&pair[..], |colon| &pair[colon + 1..]);
-        tokens.iter().any(|token| same(token.as_bytes(), &pair) || same(token.as_bytes(), password))
+        any_is(&tokens.now(), &[&pair, password])
     }
+}
+
+/// Whether a token is among what was shown. All are compared, so that the time it takes does not tell which one, nor how much
+/// of it, was right.
+fn any_is(tokens: &[Token], shown: &[&[u8]]) -> bool {
+    let each = tokens.iter().flat_map(|token| shown.iter().map(|shown| same(token.reveal().as_bytes(), shown)));
+    each.fold(false, |any, same| any | same)
 }
 
 /// Compares without telling by the time it takes where the first difference is.
@@ -173,14 +186,19 @@ fn same(token: &[u8], shown: &[u8]) -> bool {
 }
 
 /// The door of a whole router.
-pub(super) async fn door(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+pub(super) async fn door(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).filter(|origin| doors.allows(origin)).cloned();
     let mut response = match doors.refuse(&request) {
         Some(refused) => {
             tracing::debug!(method = %request.method(), path = request.uri().path(), status = %refused.status(), "call refused at the door");
             refused
         }
-        None => next.run(request).await,
+        None => {
+            if doors.are_private() {
+                request.extensions_mut().insert(Private);
+            }
+            next.run(request).await
+        }
     };
     let headers = response.headers_mut();
     if let Some(origin) = origin {
@@ -196,6 +214,10 @@ pub(super) async fn door(State(doors): State<Arc<Doors>>, request: Request, next
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
 }
+
+/// A request that came through the repository's socket, or from this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Private;
 
 fn is_rpc(request: &Request) -> bool {
     request.uri().path().starts_with("/api/")

@@ -96,14 +96,17 @@ pub async fn serve_socket(node: Node, path: &Path) -> Result<Server, ServeError>
 pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeError> {
     let wanted = socket_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
     let api = &node.config().api;
-    let guarded = api.auth == config::Auth::Required && api.tokens.iter().any(|token| !token.is_empty());
+    let guarded = api.auth == config::Auth::Required && !api.tokens.is_empty();
     if !wanted.ip().is_loopback() && !guarded {
         return Err(ServeError::Unguarded { address: address.clone() });
     }
     let taken = |source| ServeError::Tcp { address: address.clone(), source };
+    if api.auth == config::Auth::Required && api.tokens.is_empty() {
+        tracing::warn!(%address, "nobody is let in: tokens are required and there is none; `cidra config add api.tokens --generate` makes one");
+    }
     let listener = TcpListener::bind(wanted).await.map_err(taken)?;
     let local = listener.local_addr().map_err(taken)?;
-    let doors = Doors::port(local.port(), api);
+    let doors = Doors::port(local.port(), api, node.tokens());
     let address = Multiaddr::from(local.ip()).with(Protocol::Tcp(local.port()));
     Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors)))
 }
@@ -316,7 +319,7 @@ pub enum ServeError {
     },
     /// Anyone who reaches it could use it.
     #[error(
-        "will not serve the API at {address}, which others than this machine can reach, without tokens: set api.auth = \"required\" and api.tokens in config.toml"
+        "will not serve the API at {address}, which others than this machine can reach, without tokens: run `cidra config api.auth required` and `cidra config add api.tokens --generate` first"
     )]
     Unguarded {
         /// The address.

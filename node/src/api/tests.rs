@@ -2,6 +2,7 @@ mod cidra;
 mod doors;
 mod kubo;
 mod serve;
+mod settings;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -13,8 +14,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::config::Api;
-use crate::node::Settings;
+use crate::config::{Api, Token};
+use crate::node::{Role, Settings};
 use crate::repository::{Opening, Repository};
 
 /// A router with a repository of its own.
@@ -25,22 +26,34 @@ pub(super) struct House {
 }
 
 impl House {
-    pub(super) fn new(doors: impl FnOnce(&Api) -> Doors) -> Self {
+    pub(super) fn new(doors: impl FnOnce(&Node) -> Doors) -> Self {
         Self::with(|_| {}, doors)
     }
 
-    pub(super) fn with(configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Api) -> Doors) -> Self {
+    pub(super) fn with(configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Node) -> Doors) -> Self {
+        Self::of(Settings::default(), configure, doors)
+    }
+
+    pub(super) fn with_bootstrap(peers: &[&str]) -> Self {
+        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+        Self::of(Settings { bootstrap: Some(peers), ..Settings::default() }, |_| {}, |_| Doors::local())
+    }
+
+    pub(super) fn daemon(configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Node) -> Doors) -> Self {
+        Self::of(Settings { role: Role::Daemon, ..Settings::default() }, configure, doors)
+    }
+
+    fn of(settings: Settings, configure: impl FnOnce(&mut Api), doors: impl FnOnce(&Node) -> Doors) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let Opening::Held(repository) = Repository::open(folder.path()).unwrap() else { panic!("it is new") };
-        let mut settings = Settings { offline: true, ..Settings::default() };
+        let mut settings = Settings { offline: true, ..settings };
         let api = &mut settings.config.api;
         api.origins = vec!["https://friend.example".to_owned()];
         api.hosts = vec!["box.example".to_owned()];
-        api.tokens = vec!["secret".to_owned()];
+        api.tokens = vec![Token::try_from("secret".to_owned()).unwrap()];
         configure(api);
-        let doors = doors(api);
         let node = Node::open(repository, settings).unwrap();
-        Self { router: routed(node.clone(), doors), node, _folder: folder }
+        Self { router: routed(node.clone(), doors(&node)), node, _folder: folder }
     }
 
     /// With a Host that is known.
@@ -61,6 +74,11 @@ impl House {
         let Ok(response) = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await;
         response
     }
+}
+
+/// The doors of a port of this node.
+pub(super) fn port(node: &Node) -> Doors {
+    Doors::port(5001, &node.config().api, node.tokens())
 }
 
 /// An answer that was read to its end.

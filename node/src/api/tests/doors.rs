@@ -5,7 +5,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, Method, StatusCode};
 
-use super::House;
+use super::{House, port};
 use crate::api::doors::Doors;
 use crate::api::{PREFIX, routes};
 use crate::config::Auth;
@@ -31,7 +31,7 @@ async fn every_route_takes_post_alone() {
 
 #[tokio::test]
 async fn every_route_is_shut_to_pages_from_elsewhere() {
-    let port = House::new(|api| Doors::port(5001, api));
+    let port = House::new(port);
     let socket = House::new(|_| Doors::local());
     let pages: [&[(HeaderName, &str)]; 9] = [
         &[(ORIGIN, "https://evil.example")],
@@ -61,7 +61,7 @@ async fn every_route_is_shut_to_pages_from_elsewhere() {
 
 #[tokio::test]
 async fn every_route_is_open_to_programs_and_to_pages_that_are_allowed() {
-    let house = House::new(|api| Doors::port(5001, api));
+    let house = House::new(port);
     let callers: [&[(HeaderName, &str)]; 8] = [
         &[],
         &[(USER_AGENT, "curl/8.5.0")],
@@ -92,7 +92,7 @@ async fn every_route_is_open_to_programs_and_to_pages_that_are_allowed() {
 
 #[tokio::test]
 async fn every_path_of_the_port_asks_for_a_host_that_is_known() {
-    let house = House::new(|api| Doors::port(5001, api));
+    let house = House::new(port);
     let names = routes().into_iter().map(|(name, _)| format!("{PREFIX}{name}"));
     for path in names.chain(["/".to_owned(), "/metrics".to_owned(), "/api/v0/nonsense".to_owned()]) {
         for host in [
@@ -123,7 +123,7 @@ async fn every_path_of_the_port_asks_for_a_host_that_is_known() {
 
 #[tokio::test]
 async fn every_route_asks_for_a_token_where_tokens_are_required() {
-    let house = House::with(|api| api.auth = Auth::Required, |api| Doors::port(5001, api));
+    let house = House::with(|api| api.auth = Auth::Required, port);
     for (name, _) in routes() {
         for shown in [
             None,
@@ -149,13 +149,43 @@ async fn every_route_asks_for_a_token_where_tokens_are_required() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_no_call_asks_for_a_token_too() {
+    let house = House::with(|api| api.auth = Auth::Required, port);
+    for path in ["/", "/metrics", "/webui"] {
+        let host = (HOST, "localhost");
+
+        let response = house.ask(Method::GET, path, &[host.clone()]).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+
+        let response = house.ask(Method::GET, path, &[host, (AUTHORIZATION, "Bearer secret")]).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_counts_from_when_it_is_added_until_it_is_taken_away() {
+    let house = House::daemon(|api| api.auth = Auth::Required, port);
+    let knock = async |token: &str| house.post("version", &[(AUTHORIZATION, token)]).await.status();
+    let change = async |call: &str| house.post(call, &[(AUTHORIZATION, "Bearer secret")]).await;
+
+    assert_eq!(knock("Bearer second").await, StatusCode::UNAUTHORIZED);
+    let added = change("cidra/config/add?arg=api.tokens&arg=secret&arg=second").await;
+    assert_eq!(added.status(), StatusCode::OK);
+    assert_eq!(knock("Bearer second").await, StatusCode::OK);
+    change("cidra/config/rm?arg=api.tokens&arg=second").await;
+
+    assert_eq!(knock("Bearer second").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(knock("Bearer secret").await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn without_tokens_nobody_has_the_right_one() {
     let house = House::with(
         |api| {
             api.auth = Auth::Required;
-            api.tokens = vec![String::new()];
+            api.tokens = vec![];
         },
-        |api| Doors::port(5001, api),
+        port,
     );
 
     assert_eq!(house.post("version", &[(AUTHORIZATION, "Bearer ")]).await.status(), StatusCode::UNAUTHORIZED);
@@ -163,7 +193,7 @@ async fn without_tokens_nobody_has_the_right_one() {
 
 #[tokio::test]
 async fn a_preflight_names_what_an_allowed_page_may_do_and_nothing_to_others() {
-    let house = House::new(|api| Doors::port(5001, api));
+    let house = House::new(port);
     let preflight = |origin| [(ORIGIN, origin), (ACCESS_CONTROL_REQUEST_METHOD, "POST")];
 
     let allowed = house

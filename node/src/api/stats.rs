@@ -1,0 +1,89 @@
+//! `stats/…`: what this node did since it started. These speak of a running node.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::answer::{Answer, Failure, Shape, one, stream};
+use super::call::{Call, peer};
+use super::swarm::running;
+use crate::network::Bandwidth;
+use crate::node::Node;
+
+/// Bytes to and fro, in all or with one peer; with `poll` again and again.
+pub(super) async fn bandwidth(State(node): State<Node>, call: Call) -> Answer {
+    if call.text("proto")?.is_some_and(|proto| !proto.is_empty()) {
+        return Err(Failure::usage("proto: bytes are not counted by protocol; give no protocol, or a peer"));
+    }
+    let whose = call.text("peer")?.filter(|text| !text.is_empty()).map(peer).transpose()?;
+    let pause = call.duration("interval")?.unwrap_or(SECOND);
+    if pause < SHORTEST {
+        return Err(Failure::usage(format!("interval: {SHORTEST:?} is the shortest")));
+    }
+    let network = running(&node)?;
+    if !call.is("poll")? {
+        return Ok(one(&shown(network.bandwidth(whose))));
+    }
+    stream(&call, Shape::Objects, move |output| async move {
+        let mut ticks = interval(pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => output.object(&shown(network.bandwidth(whose))).await,
+                () = node.stopped() => return Ok(()),
+            }
+        }
+    })
+    .await
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Rates are measured once a second; more often there is little to see.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+fn shown(bandwidth: Bandwidth) -> Value {
+    json!({
+        "TotalIn": bandwidth.received,
+        "TotalOut": bandwidth.sent,
+        "RateIn": bandwidth.receiving,
+        "RateOut": bandwidth.sending,
+    })
+}
+
+/// The exchange of blocks.
+pub(super) async fn exchange(State(node): State<Node>) -> Answer {
+    let stats = running(&node)?.stats().await;
+    let exchange = stats.exchange;
+    Ok(one(&json!({
+        "Peers": stats.peers,
+        "BlocksReceived": exchange.blocks_received,
+        "DataReceived": exchange.bytes_received,
+        "DupDataReceived": exchange.bytes_wasted,
+        "BlocksSent": exchange.blocks_sent,
+        "DataSent": exchange.bytes_sent,
+        "Searches": exchange.searches,
+        "Dials": stats.dials,
+        "DialsMade": stats.dials_made,
+        "Accepted": stats.accepted,
+    })))
+}
+
+/// What is announced, and what is kept for others. Times are seconds since 1970.
+pub(super) async fn provide(State(node): State<Node>) -> Answer {
+    let stats = running(&node)?.stats().await;
+    let queued = node.store().announcements().await?;
+    let times: Vec<u64> = node.store().announcement_times().await?.into_iter().map(|(_, time)| seconds(time)).collect();
+    Ok(one(&json!({
+        "Queued": queued.len(),
+        "Announced": times.len(),
+        "OldestAnnouncement": times.iter().min(),
+        "LatestAnnouncement": times.iter().max(),
+        "Records": stats.provider_records,
+    })))
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
