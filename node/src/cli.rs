@@ -12,6 +12,7 @@ mod call;
 mod cat;
 mod client;
 mod completion;
+mod config;
 mod content_argument;
 mod daemon;
 mod endpoint;
@@ -20,6 +21,7 @@ mod get;
 mod health;
 mod id;
 mod ls;
+mod network;
 mod output;
 mod pin;
 mod ping;
@@ -31,6 +33,7 @@ mod session;
 mod shutdown;
 mod signals;
 mod standard_input;
+mod stats;
 mod swarm;
 mod units;
 mod version;
@@ -71,6 +74,7 @@ fn start(arguments: Arguments) -> Outcome {
     match &command {
         Command::Version(arguments) => return version::run(arguments, &mut output),
         Command::Completion(arguments) => return completion::run(arguments, &mut output),
+        Command::Network(arguments) => return network::run(arguments, &mut output),
         Command::Repo(arguments) if arguments.needs_no_node() && global.api()?.is_none() => {
             return repo::print_path(&global.repository()?.to_string_lossy(), &mut output);
         }
@@ -145,6 +149,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Block(arguments) => block::run(arguments, session).await,
         Command::Bootstrap(arguments) => bootstrap::run(arguments, session).await,
         Command::Cat(arguments) => cat::run(arguments, session).await,
+        Command::Config(arguments) => config::run(arguments, session).await,
         Command::Get(arguments) => get::run(arguments, session).await,
         Command::Health(_) => health::run(session).await,
         Command::Id(arguments) => id::run(arguments, session).await,
@@ -155,15 +160,18 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Repo(arguments) => repo::run(arguments, session).await,
         Command::Routing(arguments) => routing::run(arguments, session).await,
         Command::Shutdown(_) => shutdown::run(session).await,
+        Command::Stats(arguments) => stats::run(arguments, session).await,
         Command::Swarm(arguments) => swarm::run(arguments, session).await,
-        Command::Completion(_) | Command::Daemon(_) | Command::Version(_) => unreachable!("they need no session"),
+        Command::Completion(_) | Command::Daemon(_) | Command::Network(_) | Command::Version(_) => {
+            unreachable!("they need no session")
+        }
     }
 }
 
 impl Command {
     fn need(&self) -> Need {
         match self {
-            Self::Health(_) | Self::Shutdown(_) | Self::Swarm(_) => Need::Daemon,
+            Self::Health(_) | Self::Shutdown(_) | Self::Stats(_) | Self::Swarm(_) => Need::Daemon,
             _ => Need::Node,
         }
     }

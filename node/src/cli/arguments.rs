@@ -14,8 +14,8 @@ use super::endpoint::Endpoint;
 use super::failure::{Failure, Outcome};
 use super::units::parse_duration;
 use super::{
-    add, block, bootstrap, cat, completion, daemon, get, health, id, ls, pin, ping, refs, repo, routing, shutdown,
-    swarm, version,
+    add, block, bootstrap, cat, completion, config, daemon, get, health, id, ls, network, pin, ping, refs, repo,
+    routing, shutdown, stats, swarm, version,
 };
 
 /// A content-addressed file network: add files, get them by hash from whoever has them.
@@ -61,14 +61,32 @@ pub(super) struct Global {
     /// Speak to a daemon elsewhere [env: CIDRA_API]
     #[arg(long, global = true, value_name = "MULTIADDR", help_heading = GLOBAL)]
     api: Option<Endpoint>,
-    /// A token of that daemon's API [env: CIDRA_API_AUTH]
+    /// A token of that daemon's API; the variable hides it from other users [env: CIDRA_API_AUTH]
     #[arg(long, global = true, value_name = "TOKEN", help_heading = GLOBAL)]
-    api_auth: Option<String>,
+    api_auth: Option<Secret>,
     #[command(flatten)]
     node: NodeFlags,
 }
 
 const GLOBAL: &str = "Options of all commands";
+
+/// A text that does not show itself.
+#[derive(Clone)]
+struct Secret(String);
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
 
 /// Flags for the node that a command starts where nobody holds the repository.
 #[derive(Args, Clone, Debug, Default)]
@@ -114,17 +132,20 @@ pub(super) enum Command {
     Bootstrap(bootstrap::Arguments),
     Cat(cat::Arguments),
     Completion(completion::Arguments),
+    Config(config::Arguments),
     Daemon(daemon::Arguments),
     Get(get::Arguments),
     Health(health::Arguments),
     Id(id::Arguments),
     Ls(ls::Arguments),
+    Network(network::Arguments),
     Pin(pin::Arguments),
     Ping(ping::Arguments),
     Refs(refs::Arguments),
     Repo(repo::Arguments),
     Routing(routing::Arguments),
     Shutdown(shutdown::Arguments),
+    Stats(stats::Arguments),
     Swarm(swarm::Arguments),
     Version(version::Arguments),
 }
@@ -186,7 +207,7 @@ impl Global {
 
     /// The token for it.
     pub(super) fn api_token(&self) -> Option<String> {
-        self.api_auth.clone().or_else(|| variable("CIDRA_API_AUTH"))
+        self.api_auth.clone().map(|secret| secret.0).or_else(|| variable("CIDRA_API_AUTH"))
     }
 
     /// The flags for a node of our own, laid over the environment.
