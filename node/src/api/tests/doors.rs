@@ -154,7 +154,7 @@ async fn a_page_that_is_no_call_asks_for_a_token_too() {
     for path in ["/", "/metrics", "/webui"] {
         let host = (HOST, "localhost");
 
-        let response = house.ask(Method::GET, path, &[host.clone()]).await;
+        let response = house.ask(Method::GET, path, std::slice::from_ref(&host)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
 
         let response = house.ask(Method::GET, path, &[host, (AUTHORIZATION, "Bearer secret")]).await;
