@@ -8,6 +8,7 @@ pub mod block;
 pub mod dag_pb;
 pub mod exchange;
 pub mod fetch;
+pub mod garbage;
 pub mod hash;
 pub mod path;
 pub mod unixfs;
