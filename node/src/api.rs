@@ -110,6 +110,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("pin/rm", post(pin::rm)),
         ("ping", post(ping::ping)),
         ("refs/local", post(refs::local)),
+        ("repo/gc", post(repo::gc)),
         ("repo/ls", post(refs::local)),
         ("repo/stat", post(repo::stat)),
         ("repo/verify", post(repo::verify)),

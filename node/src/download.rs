@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::network::{Session, SessionEvent};
 use crate::node::{Node, NodeError};
-use crate::store::StoreError;
+use crate::store::{Lease, StoreError};
 pub(crate) use gather::gather;
 use report::Patience;
 
@@ -93,6 +93,8 @@ pub struct Download {
     fetch: Fetch,
     options: FetchOptions,
     session: Option<Session>,
+    /// What it found here and what comes is not collected meanwhile.
+    lease: Option<Lease>,
     patience: Patience,
     ready: VecDeque<DownloadEvent>,
     waiting: usize,
@@ -110,6 +112,7 @@ impl Download {
             patience: Patience::new(&options, now),
             options,
             session: None,
+            lease: None,
             ready: VecDeque::new(),
             waiting: 0,
             state_due: now + STATE_EVERY,
@@ -155,6 +158,11 @@ impl Download {
     }
 
     async fn step(&mut self) -> Option<Result<DownloadEvent, FetchError>> {
+        if self.lease.is_none()
+            && let Err(error) = self.hold().await
+        {
+            return Some(Err(error.into()));
+        }
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));
@@ -169,6 +177,14 @@ impl Download {
                 };
             }
         }
+    }
+
+    /// Before anything is looked for.
+    async fn hold(&mut self) -> Result<(), StoreError> {
+        let lease = self.node.store().lease().await;
+        lease.protect(self.root).await?;
+        self.lease = Some(lease);
+        Ok(())
     }
 
     /// One step of work: ask for what may be asked for, else put out what is ready, else wait for a block.

@@ -238,7 +238,9 @@ impl Node {
         name: Option<String>,
         options: FetchOptions,
     ) -> Result<(), FetchError> {
-        let _lease = self.0.store.lease().await;
+        // First, so that a collection which does not know of it deletes nothing of it any more.
+        let lease = self.0.store.lease().await;
+        lease.protect(cid).await?;
         let selector = if recursive { Selector::Dag } else { Selector::Block };
         if !recursive || !self.0.store.is_complete(cid).await? {
             self.download(cid, selector, options).complete().await?;

@@ -7,6 +7,7 @@
 //!
 //! The store may be handed over to another process (`tenure`): then every method asks that one.
 
+mod collection;
 mod command;
 mod database;
 mod disk;
@@ -16,6 +17,7 @@ pub mod guests;
 mod index;
 mod lease;
 mod leases;
+mod links;
 mod local;
 mod open;
 mod record;
@@ -25,6 +27,7 @@ mod roots;
 mod scan;
 mod segments;
 mod shared;
+mod spared;
 mod tenure;
 mod threads;
 pub mod wire;
@@ -43,6 +46,7 @@ use cid::multihash::Multihash;
 use cidra_content::block::Block;
 use serde::{Deserialize, Serialize};
 
+pub use collection::{Collected, Collection, Extent, Step};
 pub use lease::Lease;
 pub use open::OpenError;
 pub use roots::{Root, RootKind};
@@ -123,9 +127,14 @@ impl Store {
         at!(self, store => store.commit())
     }
 
-    /// Which blocks are here, and how long they are.
+    /// Which blocks are here, and how long they are, for whoever builds on them: a collection under way leaves them alone.
     pub async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
         at!(self, store => store.locate(cids))
+    }
+
+    /// As [`locate`](Self::locate), for answering others: nothing is left alone because of it.
+    pub async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
+        at!(self, store => store.glance(cids))
     }
 
     /// The bytes of a block, their checksum checked: for sending. A record that is bad is reported, forgotten and `None`.
@@ -143,32 +152,9 @@ impl Store {
         at!(self, store => store.remove(cids))
     }
 
-    /// Begin a collection: what is put from here on it must not delete.
-    pub async fn begin_mark(&self) -> Result<Mark, StoreError> {
-        let place = self.0.place().await?;
-        let generation = match &*place {
-            Place::Local(store) => store.begin_mark(),
-            Place::Remote(store) => store.begin_mark().await?,
-        };
-        Ok(Mark { generation, tenure: self.0.number() })
-    }
-
-    /// Delete those of these blocks that were last put before the mark began and before every lease that is held; none when
-    /// the store was handed over since.
-    pub async fn remove_unmarked(&self, cids: Vec<Cid>, mark: Mark) -> Result<Vec<bool>, StoreError> {
-        let place = self.0.place().await?;
-        if mark.tenure != self.0.number() {
-            return Ok(vec![false; cids.len()]);
-        }
-        match &*place {
-            Place::Local(store) => store.remove_unmarked(cids, mark.generation).await,
-            Place::Remote(store) => store.remove_unmarked(cids, mark.generation).await,
-        }
-    }
-
-    /// The mark of a guest, who knows the generation alone: its session began after the store came here.
-    pub fn mark_of(&self, generation: u32) -> Mark {
-        Mark { generation, tenure: self.0.number() }
+    /// Begin to delete what nobody protects; waits until a collection that is under way has ended. Dropped, it ends.
+    pub async fn collect(&self, extent: Extent) -> Result<Collection, StoreError> {
+        Collection::begin(self.clone(), extent).await
     }
 
     /// At most `most` blocks and their lengths in the order of their multihashes, from behind `after` on.
@@ -262,21 +248,6 @@ impl Store {
 /// What a queued command counts beside its data, per block, in bytes.
 const PUT_OVERHEAD: usize = 256;
 
-/// When a collection began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    generation: u32,
-    /// Another holder counts other generations.
-    tenure: u32,
-}
-
-impl Mark {
-    /// What the holder of the store counts.
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-}
-
 /// Why the store did not do what it was asked. It says for whom it failed: blocks of others are not touched.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -290,6 +261,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What redb says.
         source: Arc<redb::Error>,
+    },
+    /// Another process took the store over while this one collected.
+    #[error("a daemon took over this repository ({}) during the collection; run it again to go on with it", folder.display())]
+    Elsewhere {
+        /// The store.
+        folder: PathBuf,
     },
     /// No space is left. What was committed is there; the store goes on when there is room.
     #[error("{folder}: the disk is full; make room on it, or free some with `cidra repo gc`")]

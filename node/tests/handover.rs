@@ -10,7 +10,7 @@ use cidra_content::block::{Block, DAG_PB, MAX_BLOCK_SIZE, RAW};
 use cidra_node::api::{self, Server};
 use cidra_node::node::{Node, Role, Settings, Ticket};
 use cidra_node::repository::{Opening, Repository, socket, socket_path};
-use cidra_node::store::{Root, RootKind, Store, StoreError};
+use cidra_node::store::{Extent, Root, RootKind, Store, StoreError};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::handshake;
 use hyper::{Request, StatusCode};
@@ -71,9 +71,7 @@ async fn script(store: &Store) -> Vec<String> {
     say!(store.announcements().await, store.announced(cids[1], when).await, store.announcements().await);
     say!(store.announcement_times().await, store.unannounce(cids[1]).await, store.unannounce(absent).await);
     say!(store.remove(vec![cids[5], absent, cids[6]]).await, store.is_complete(cids[0]).await);
-    // What was put in this session is spared there: a guest holds a lease all the time.
-    let mark = store.begin_mark().await.unwrap();
-    say!(store.put(blocks[10..12].to_vec()).await, store.remove_unmarked(vec![cids[10], absent], mark).await);
+    say!(store.put(blocks[10..12].to_vec()).await, store.glance(vec![cids[10], absent]).await);
     store.commit().await.unwrap();
     let stat = store.stat().await.unwrap();
     say!((stat.blocks, stat.bytes, stat.pending, stat.bad_records));
@@ -136,27 +134,29 @@ async fn what_a_guest_holds_is_held_until_it_goes() {
     let cids = vec![*before.cid(), *after.cid()];
     let holder = daemon.node.store();
 
-    let mark = holder.begin_mark().await.unwrap();
-    assert_eq!(holder.remove_unmarked(cids.clone(), mark).await.unwrap(), [false, false]);
+    holder.collect(Extent::All).await.unwrap().finish().await.unwrap();
+    assert!(holder.glance(cids.clone()).await.unwrap().iter().all(Option::is_some));
     assert!(holder.roots(RootKind::Lease).await.unwrap().iter().any(|root| root.cid == named));
 
     drop(lease);
-    drop(house);
+    let House { folder: _folder, node, server } = house;
+    drop((node, server));
     while !holder.roots(RootKind::Lease).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(holder.remove_unmarked(cids, mark).await.unwrap(), [true, true]);
+    holder.collect(Extent::All).await.unwrap().finish().await.unwrap();
+    assert_eq!(holder.glance(cids).await.unwrap(), [None, None]);
 }
 
 #[tokio::test]
-async fn a_mark_of_before_deletes_nothing_after() {
+async fn a_collection_ends_where_the_store_goes_to_a_daemon() {
     let house = House::new().await;
     let store = house.node.store();
     store.put(vec![block(1, 10)]).await.unwrap();
-    let mark = store.begin_mark().await.unwrap();
+    let mut collection = store.collect(Extent::All).await.unwrap();
     let _daemon = house.hand_over().await;
-
-    assert_eq!(store.remove_unmarked(vec![*block(1, 10).cid()], mark).await.unwrap(), [false]);
+    assert!(matches!(collection.next().await, Err(StoreError::Elsewhere { .. })));
+    assert_eq!(store.glance(vec![*block(1, 10).cid()]).await.unwrap(), [Some(10)]);
 }
 
 #[tokio::test]
@@ -228,8 +228,8 @@ async fn a_repository_that_nobody_took_comes_back() {
     assert_eq!(store.locate(vec![*block(1, 10).cid()]).await.unwrap(), [Some(10)]);
     assert!(!house.node.is_guest().await);
     assert!(matches!(Repository::open(house.path()).unwrap(), Opening::Busy));
-    let mark = store.begin_mark().await.unwrap();
-    assert_eq!(store.remove_unmarked(vec![*block(1, 10).cid()], mark).await.unwrap(), [false], "the lease holds it");
+    store.collect(Extent::All).await.unwrap().finish().await.unwrap();
+    assert_eq!(store.glance(vec![*block(1, 10).cid()]).await.unwrap(), [Some(10)], "the lease holds it");
     drop(lease);
     while socket::connect(&socket_path(house.path())).await.is_err() {
         tokio::task::yield_now().await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 use cid::multihash::Multihash;
 use cidra_content::block::{Block, DAG_PB, RAW};
-use cidra_node::store::{OpenError, Options, Root, RootKind, Store};
+use cidra_node::store::{Extent, OpenError, Options, Root, RootKind, Store};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -200,17 +200,23 @@ async fn collection_spares_what_was_put_since_it_began_and_what_leases_hold() {
     store.commit().await.unwrap();
 
     // Put before, put again, put for the first time.
-    let mark = store.begin_mark().await.unwrap();
+    let collection = store.collect(Extent::All).await.unwrap();
     store.put(vec![blocks[1].clone(), blocks[2].clone()]).await.unwrap();
-    assert_eq!(store.remove_unmarked(all.clone(), mark).await.unwrap(), [true, false, false, false]);
+    assert_eq!(collection.finish().await.unwrap().removed, 1);
+    assert_eq!(here(&store, &all).await, [false, true, true, false]);
 
     let lease = store.lease().await;
     store.put(vec![blocks[3].clone(), blocks[2].clone()]).await.unwrap();
-    let mark = store.begin_mark().await.unwrap();
-    assert_eq!(store.remove_unmarked(all.clone(), mark).await.unwrap(), [false, true, false, false]);
+    assert_eq!(store.collect(Extent::All).await.unwrap().finish().await.unwrap().removed, 1);
+    assert_eq!(here(&store, &all).await, [false, false, true, true]);
 
     drop(lease);
-    assert_eq!(store.remove_unmarked(all, mark).await.unwrap(), [false, false, true, true]);
+    store.collect(Extent::All).await.unwrap().finish().await.unwrap();
+    assert_eq!(here(&store, &all).await, [false; 4]);
+}
+
+async fn here(store: &Store, cids: &[Cid]) -> Vec<bool> {
+    store.glance(cids.to_vec()).await.unwrap().into_iter().map(|length| length.is_some()).collect()
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ async fn pin(
     if !wish.recursive && pinned.is_some_and(|pin| pin.recursive) {
         return Err(Failure::failed(format!("{cid} already pinned recursively")));
     }
-    let _lease = node.store().lease().await;
+    // First, so that a collection which does not know of it deletes nothing of it any more.
+    let lease = node.store().lease().await;
+    lease.protect(cid).await?;
     if !wish.recursive || !node.store().is_complete(cid).await? {
         let selector = if wish.recursive { Selector::Dag } else { Selector::Block };
         let mut download = node.download(cid, selector, options);

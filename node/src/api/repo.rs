@@ -1,4 +1,6 @@
-//! `repo/…`: what the repository holds, and whether it is whole.
+//! `repo/…`: what the repository holds, whether it is whole, and getting rid of what nobody wants.
+
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use cid::Cid;
@@ -6,10 +8,11 @@ use cidra_content::block::RAW;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::answer::{Answer, Failure, Shape, one, stream};
+use super::answer::{Answer, Failure, Shape, describe, one, stream};
 use super::call::Call;
 use super::id::KUBO_REPOSITORY;
 use crate::node::Node;
+use crate::store::{Collected, Extent, Step, StoreError};
 
 pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
     let stat = node.store().stat().await?;
@@ -25,6 +28,49 @@ pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
         "Version": format!("fs-repo@{KUBO_REPOSITORY}"),
     })))
 }
+
+/// Deletes what nobody protects: an object for each block. With `progress`, tells how far it is and, at the end, what came back.
+pub(super) async fn gc(State(node): State<Node>, call: Call) -> Answer {
+    let (silent, progress) = (call.is("silent")?, call.is("progress")?);
+    // One error ends it here: there is none that concerns a single block.
+    let streams_errors = call.is("stream-errors")?;
+    let form = call.cid_form()?;
+    stream(&call, Shape::Objects, |output| async move {
+        let collect = async {
+            let mut collection = node.store().collect(Extent::All).await?;
+            let mut told = Instant::now();
+            while let Some(step) = collection.next().await? {
+                if let (Step::Removed(removed), false) = (&step, silent) {
+                    for hash in removed {
+                        output.object(&json!({"Key": {"/": form.text(&Cid::new_v1(RAW, *hash))}})).await;
+                    }
+                }
+                if progress && told.elapsed() >= PROGRESS_EVERY {
+                    told = Instant::now();
+                    let Collected { marked, removed, .. } = collection.collected();
+                    output.object(&json!({"Marked": marked, "Removed": removed})).await;
+                }
+            }
+            Ok::<Collected, StoreError>(collection.collected())
+        };
+        match collect.await {
+            Ok(Collected { marked, removed, unreadable, freed }) if progress => {
+                let end = json!({"Marked": marked, "Removed": removed, "Unreadable": unreadable, "Freed": freed});
+                output.object(&end).await;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) if streams_errors => {
+                output.object(&json!({"Error": describe(&error)})).await;
+                Err(Failure::failed("encountered errors during gc run"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// What Kubo says where storage has no limit.
 const NO_LIMIT: u64 = u64::MAX;
@@ -52,7 +98,7 @@ pub(super) async fn verify(State(node): State<Node>, call: Call) -> Answer {
                     let what = match block {
                         Ok(Some(_)) => continue,
                         Ok(None) => "its bytes do not match its hash".to_owned(),
-                        Err(error) => super::answer::describe(&error),
+                        Err(error) => describe(&error),
                     };
                     bad += 1;
                     output.object(&json!({"Msg": format!("block {cid} was corrupt ({what})"), "Progress": 0})).await;

@@ -75,7 +75,6 @@ async fn answer(node: &Node, lease: &Lease, ask: Ask, blocks: Vec<Bytes>) -> Ans
         Ask::Announcements => {
             told(store.announcements().await.map(|queued| queued.into_iter().map(CidText).collect::<Vec<_>>()))
         }
-        Ask::BeginMark => told(store.begin_mark().await.map(|mark| mark.generation())),
         Ask::Block { cid } => bytes(store.block(&cid.0).await.map(|block| block.map(Block::into_data))),
         Ask::Commit => told(store.commit().await),
         Ask::IsComplete { cid } => told(store.is_complete(cid.0).await),
@@ -93,9 +92,6 @@ async fn answer(node: &Node, lease: &Lease, ask: Ask, blocks: Vec<Bytes>) -> Ans
         Ask::QueueAnnouncement { cid } => told(node.announce(&[cid.0]).await),
         Ask::Remove { cids: texts } => told(store.remove(cids(texts)).await),
         Ask::RemoveRoot { kind, key } => told(store.remove_root(kind, &key).await),
-        Ask::RemoveUnmarked { cids: texts, mark } => {
-            told(store.remove_unmarked(cids(texts), store.mark_of(mark)).await)
-        }
         Ask::Root { kind, key } => told(store.root(kind, &key).await),
         Ask::Roots { kind } => told(store.roots(kind).await),
         Ask::SetComplete { cid } => told(store.set_complete(cid.0).await),

@@ -1,4 +1,4 @@
-//! `cidra repo`: how much is kept, and whether it is sound.
+//! `cidra repo`: how much is kept, whether it is sound, and getting rid of what nobody wants.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::session::Session;
 use super::units::show_bytes;
+use super::warn;
 
 /// Look after the repository
 #[derive(Args, Clone)]
@@ -23,6 +24,7 @@ pub(super) struct Arguments {
 #[derive(Clone, Subcommand)]
 pub(super) enum Command {
     Stat(Stat),
+    Gc(Collect),
     /// Read and hash every block again, and name those that are bad
     #[command(after_help = "Example:\n  cidra repo verify")]
     Verify,
@@ -43,9 +45,25 @@ pub(super) struct Stat {
     human: bool,
 }
 
+/// Delete all blocks that no pin and nothing under way protects
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra pin rm CID\n  cidra repo gc")]
+pub(super) struct Collect {
+    /// Only CIDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print errors as they come; they always are
+    #[arg(long, hide = true)]
+    stream_errors: bool,
+    /// Do not name what was removed
+    #[arg(long)]
+    silent: bool,
+}
+
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
     match arguments.command {
         Command::Stat(arguments) => stat(arguments, session).await,
+        Command::Gc(arguments) => collect(arguments, session).await,
         Command::Verify => verify(session).await,
         Command::Path => path(session).await,
     }
@@ -87,6 +105,66 @@ async fn stat(arguments: Stat, session: &mut Session) -> Outcome {
         session.output.line(format_args!("{name:<11} {value}"))?;
     }
     session.output.flush()
+}
+
+/// A block that was removed, or how far it is; the last one says what came back.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Collected {
+    key: Option<Link>,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    marked: u64,
+    #[serde(default)]
+    removed: u64,
+    #[serde(default)]
+    unreadable: u64,
+    freed: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "/")]
+    cid: String,
+}
+
+async fn collect(arguments: Collect, session: &mut Session) -> Outcome {
+    let call = Call::new("repo/gc")
+        .flag("silent", arguments.silent)
+        .flag("stream-errors", arguments.stream_errors)
+        .flag("progress", true);
+    let mut progress = Progress::start(session.shows_progress(), "looking at what is protected");
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    while let Some(line) = progress.watch(answer.line()).await? {
+        let collected: Collected = parse(&line)?;
+        if let Some(freed) = collected.freed {
+            progress.beside(|| tell_end(&collected, freed));
+        }
+        match &collected.key {
+            Some(_) if session.output.is_json() => progress.beside(|| session.output.raw_line(&line))?,
+            Some(key) if arguments.quiet => progress.beside(|| session.output.line(&key.cid))?,
+            Some(key) => progress.beside(|| session.output.line(format_args!("removed {}", key.cid)))?,
+            None if !collected.error.is_empty() => progress.beside(|| warn(&collected.error)),
+            None => progress.say(format!("{} blocks kept, {} removed", collected.marked, collected.removed)),
+        }
+    }
+    session.output.flush()
+}
+
+fn tell_end(collected: &Collected, freed: u64) {
+    eprintln!(
+        "{} blocks removed, {} came back; {} blocks kept",
+        collected.removed,
+        show_bytes(freed),
+        collected.marked
+    );
+    if collected.unreadable > 0 {
+        warn(&format!(
+            "{} blocks that are kept could not be read: what they lead to was not protected",
+            collected.unreadable
+        ));
+    }
 }
 
 #[derive(Deserialize)]

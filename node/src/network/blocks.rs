@@ -247,7 +247,7 @@ impl Blocks {
         let locate = async move {
             let nothing = vec![None; cids.len()];
             let lengths = match store {
-                Some(store) => store.locate(cids.clone()).await.unwrap_or_else(|error| {
+                Some(store) => store.glance(cids.clone()).await.unwrap_or_else(|error| {
                     tracing::error!(%error, "cannot look blocks up");
                     nothing
                 }),

@@ -1,6 +1,7 @@
 //! What handles, readers and leases ask of the writer thread.
 
 use bytes::Bytes;
+use cid::Cid;
 use tokio::sync::oneshot;
 
 use super::StoreError;
@@ -25,6 +26,16 @@ pub(super) enum Command {
         only: Only,
         reply: Reply<Vec<bool>>,
     },
+    /// What a collection did not mark, where it was last put before this generation.
+    Sweep {
+        keys: Vec<Key>,
+        generation: u32,
+        reply: Reply<Swept>,
+    },
+    /// Answer once the space of all that was removed is free.
+    Settle {
+        reply: Reply<()>,
+    },
     /// What is there is not the block.
     Drop {
         key: Key,
@@ -33,6 +44,14 @@ pub(super) enum Command {
     /// Keep a root of a lease, by and by.
     Lease(Root),
     EndLease(Vec<Vec<u8>>),
+}
+
+/// What became of a sweep.
+#[derive(Debug)]
+pub(super) enum Swept {
+    /// Nothing was removed: these came to be protected, with what is below them or without, and are to be marked first.
+    Mark(Vec<(Cid, bool)>),
+    Removed(Vec<Key>),
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;

@@ -15,6 +15,8 @@ pub(super) trait Disk: Debug + Send + Sync + 'static {
     /// Make a file that does not exist yet; it survives power loss after `sync_folder`.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Bytes of disk space that a file takes, which are fewer than its length where it has holes.
+    fn allocated(&self, name: &str) -> io::Result<u64>;
     fn sync_folder(&self) -> io::Result<()>;
 }
 
@@ -67,6 +69,18 @@ impl Disk for Folder {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.path.join(name))
+    }
+
+    #[cfg(unix)]
+    fn allocated(&self, name: &str) -> io::Result<u64> {
+        // `st_blocks` counts units of 512 bytes, whatever the blocks of the file system are.
+        let metadata = std::fs::metadata(self.path.join(name))?;
+        Ok(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512)
+    }
+
+    #[cfg(not(unix))]
+    fn allocated(&self, name: &str) -> io::Result<u64> {
+        Ok(std::fs::metadata(self.path.join(name))?.len())
     }
 
     #[cfg(unix)]

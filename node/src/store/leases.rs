@@ -30,6 +30,7 @@ impl LocalLease {
     /// Protect `cid` and everything below it that is here or will come.
     pub(super) async fn protect(&self, cid: Cid) -> Result<(), StoreError> {
         let root = self.shared.leases.protect(self.id, cid);
+        self.shared.spared.protect(cid, true);
         self.shared.writes.push(Command::Lease(root), 0).await.map_err(|_| StoreError::Closed)
     }
 }

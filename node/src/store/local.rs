@@ -69,6 +69,10 @@ impl Local {
         self.read(move |shared| shared.locate(&cids)).await
     }
 
+    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
+        self.read(move |shared| shared.glance(&cids)).await
+    }
+
     pub(super) async fn load(&self, cid: &Cid) -> Result<Option<Stored>, StoreError> {
         let cid = *cid;
         let data = self.read(move |shared| shared.load(&cid)).await?;
@@ -81,20 +85,8 @@ impl Local {
     }
 
     pub(super) async fn remove(&self, cids: Vec<Cid>) -> Result<Vec<bool>, StoreError> {
-        self.remove_only(cids, Only::Any).await
-    }
-
-    pub(super) fn begin_mark(&self) -> u32 {
-        self.threads.shared.begin_generation()
-    }
-
-    pub(super) async fn remove_unmarked(&self, cids: Vec<Cid>, mark: u32) -> Result<Vec<bool>, StoreError> {
-        self.remove_only(cids, Only::Before(mark)).await
-    }
-
-    async fn remove_only(&self, cids: Vec<Cid>, only: Only) -> Result<Vec<bool>, StoreError> {
         let keys: Vec<Key> = cids.iter().map(Key::from).collect();
-        self.write(keys.len() * PUT_OVERHEAD, |reply| Command::Remove { keys, only, reply }).await
+        self.write(keys.len() * PUT_OVERHEAD, |reply| Command::Remove { keys, only: Only::Any, reply }).await
     }
 
     pub(super) async fn list(
@@ -134,6 +126,10 @@ impl Local {
 
     pub(super) async fn is_complete(&self, cid: Cid) -> Result<bool, StoreError> {
         self.read(move |shared| shared.is_complete(&cid)).await
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.threads.shared
     }
 
     /// Hold what is put from here on against collection, and what was put since a generation.
@@ -179,18 +175,22 @@ impl Local {
         Ok(done.first().copied().unwrap_or_default())
     }
 
-    async fn change(&self, changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
+    pub(super) async fn change(&self, changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
         self.write(PUT_OVERHEAD, |reply| Command::Commit { changes, reply }).await
     }
 
-    async fn write<T>(&self, cost: usize, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+    pub(super) async fn write<T>(
+        &self,
+        cost: usize,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let pushed = self.threads.shared.writes.push(command(reply), cost).await;
         pushed.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -81,6 +81,10 @@ impl Remote {
         Ok(lengths)
     }
 
+    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
+        self.locate(cids).await
+    }
+
     pub(super) async fn load(&self, cid: &Cid) -> Result<Option<Stored>, StoreError> {
         let data = self.bytes(Ask::Load { cid: CidText(*cid) }).await?;
         Ok(data.map(|data| Stored { cid: *cid, data }))
@@ -100,18 +104,6 @@ impl Remote {
         let mut there = Vec::with_capacity(cids.len());
         for cids in cids.chunks(ITEMS) {
             there.extend(self.tell::<Vec<bool>>(Ask::Remove { cids: texts(cids) }).await?);
-        }
-        Ok(there)
-    }
-
-    pub(super) async fn begin_mark(&self) -> Result<u32, StoreError> {
-        self.tell(Ask::BeginMark).await
-    }
-
-    pub(super) async fn remove_unmarked(&self, cids: Vec<Cid>, mark: u32) -> Result<Vec<bool>, StoreError> {
-        let mut there = Vec::with_capacity(cids.len());
-        for cids in cids.chunks(ITEMS) {
-            there.extend(self.tell::<Vec<bool>>(Ask::RemoveUnmarked { cids: texts(cids), mark }).await?);
         }
         Ok(there)
     }

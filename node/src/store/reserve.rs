@@ -58,4 +58,4 @@ impl Reserve {
     }
 }
 
-const NAME: &str = "reserve";
+pub(super) const NAME: &str = "reserve";

@@ -49,6 +49,17 @@ pub enum RootKind {
 }
 
 impl RootKind {
+    /// Every kind.
+    pub const ALL: [RootKind; 7] = [
+        RootKind::Pin,
+        RootKind::Files,
+        RootKind::Name,
+        RootKind::Watch,
+        RootKind::Send,
+        RootKind::KeptForOthers,
+        RootKind::Lease,
+    ];
+
     fn code(self) -> u8 {
         match self {
             RootKind::Pin => 1,
@@ -107,6 +118,8 @@ pub(super) enum Change {
     Complete(Cid),
     /// No DAG is known to be complete any more: blocks went away.
     Incomplete,
+    /// Of these DAGs it is not known any more.
+    Forget(Vec<Cid>),
     Queue(Cid),
     Announced(Cid, SystemTime),
     /// Neither announce nor re-announce it.
@@ -170,6 +183,21 @@ impl Roots {
         self.database.read(|transaction| Ok(transaction.open_table(COMPLETE)?.get(&*whole(cid))?.is_some()))
     }
 
+    /// At most `most` DAGs that are known to be complete, from behind `after` on.
+    pub(super) fn complete(&self, after: Option<Cid>, most: usize) -> Result<Vec<Cid>, redb::Error> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = after.map(|cid| whole(&cid));
+        self.database.read(|transaction| {
+            let table = transaction.open_table(COMPLETE)?;
+            let from = after.as_deref().map_or(Unbounded, Excluded);
+            let mut listed = Vec::new();
+            for key in table.range::<&[u8]>((from, Unbounded))?.take(most) {
+                listed.extend(Cid::try_from(key?.0.value()));
+            }
+            Ok(listed)
+        })
+    }
+
     /// What is to be announced, in the order in which it was queued.
     pub(super) fn announcements(&self) -> Result<Vec<Cid>, redb::Error> {
         let mut queued = self.database.read(|transaction| pairs(&transaction.open_table(QUEUE)?))?;
@@ -217,6 +245,14 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::
         Change::Remove(kind, key) => transaction.open_table(ROOTS)?.remove((kind.code(), &**key))?.is_some(),
         Change::Complete(cid) => transaction.open_table(COMPLETE)?.insert(&*whole(cid), ())?.is_some(),
         Change::Incomplete => transaction.open_table(COMPLETE)?.retain(|_, ()| false).map(|()| true)?,
+        Change::Forget(cids) => {
+            let mut table = transaction.open_table(COMPLETE)?;
+            let mut there = false;
+            for cid in cids {
+                there |= table.remove(&*whole(cid))?.is_some();
+            }
+            there
+        }
         Change::Queue(cid) => {
             let mut queue = transaction.open_table(QUEUE)?;
             if queue.get(&*cid.to_bytes())?.is_some() {

@@ -37,6 +37,10 @@ impl Segments {
         Segments { disk, open: Mutex::default(), readers: Mutex::new(Guard(Arc::default())) }
     }
 
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     pub(super) fn guard(&self) -> Guard {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -19,6 +19,7 @@ use super::index::{Index, Row, Rows};
 use super::leases::Leases;
 use super::roots::{Root, RootKind, Roots};
 use super::segments::{ReadError, Segments};
+use super::spared::Spared;
 use super::writer::Pending;
 use super::{Stat, StoreError};
 use crate::pool::queue::{Queue, Taken};
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) roots: Roots,
     pub(super) segments: Segments,
     pub(super) leases: Leases,
+    pub(super) spared: Arc<Spared>,
     /// Looked up before the index; the writer thread empties it after the index has them.
     pub(super) pending: RwLock<Pending>,
     pub(super) writes: Queue<Command>,
@@ -59,6 +61,7 @@ impl Shared {
             roots,
             segments: Segments::new(disk),
             leases: Leases::default(),
+            spared: Arc::default(),
             pending: RwLock::default(),
             writes: Queue::new(WRITES),
             reads: Queue::new(READS),
@@ -93,7 +96,19 @@ impl Shared {
         Ok(found)
     }
 
+    /// How long blocks are, for somebody who will build on those that are here.
     pub(super) fn locate(&self, cids: &[Cid]) -> Result<Vec<Option<u32>>, StoreError> {
+        let keys: Vec<Key> = cids.iter().map(Key::from).collect();
+        let deleted = self.spared.touch(&keys);
+        let mut lengths = self.glance(cids)?;
+        let goes =
+            lengths.iter_mut().zip(cids).zip(deleted).filter(|((_, cid), deleted)| *deleted && inherent(cid).is_none());
+        goes.for_each(|((length, _), _)| *length = None);
+        Ok(lengths)
+    }
+
+    /// How long blocks are.
+    pub(super) fn glance(&self, cids: &[Cid]) -> Result<Vec<Option<u32>>, StoreError> {
         let keys: Vec<Key> = cids.iter().map(Key::from).collect();
         let found = self.find(&keys)?;
         let length = |(cid, entry): (&Cid, Option<Entry>)| {

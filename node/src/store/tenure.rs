@@ -4,10 +4,11 @@
 //! went: to the daemon that asked for it, or back here when that one never came.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{RwLock, RwLockReadGuard, watch};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, watch};
 
 use super::lease::Leases;
 use super::local::Local;
@@ -18,12 +19,14 @@ use super::{Lease, OpenError, Options, Store, StoreError};
 /// The store, wherever it is.
 #[derive(Debug)]
 pub(super) struct Tenure {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     options: Options,
     state: RwLock<State>,
     /// How often it changed.
     number: watch::Sender<u32>,
     pub(super) leases: Leases,
+    /// Whose turn it is to collect.
+    pub(super) collecting: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,14 @@ pub struct Ticket {
 impl Tenure {
     pub(super) fn new(folder: PathBuf, options: Options, local: Local) -> Tenure {
         let state = RwLock::new(State::At(Place::Local(local)));
-        Tenure { folder, options, state, number: watch::Sender::new(0), leases: Leases::default() }
+        Tenure {
+            folder,
+            options,
+            state,
+            number: watch::Sender::new(0),
+            leases: Leases::default(),
+            collecting: Arc::default(),
+        }
     }
 
     /// Where the store is; waits while it is away.

@@ -30,7 +30,6 @@ pub enum Ask {
     },
     AnnouncementTimes,
     Announcements,
-    BeginMark,
     Block {
         cid: CidText,
     },
@@ -64,10 +63,6 @@ pub enum Ask {
     RemoveRoot {
         kind: RootKind,
         key: Vec<u8>,
-    },
-    RemoveUnmarked {
-        cids: Vec<CidText>,
-        mark: u32,
     },
     Root {
         kind: RootKind,

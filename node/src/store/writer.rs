@@ -3,6 +3,8 @@
 //! Commits that wait together share one sync. The order is: records, fdatasync, (a new segment: the folder), index, roots,
 //! answer. What is appended and not yet committed is found through `Shared::pending`.
 
+mod removal;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +20,7 @@ use super::roots::{Change, RootKind, seconds};
 use super::segments::{Appender, Guard};
 use super::{Shared, StoreError};
 use crate::pool::queue::Taken;
+use removal::Retired;
 
 /// State of the writer thread.
 #[derive(Debug)]
@@ -32,8 +35,8 @@ pub(super) struct Writer {
     pending_bytes: usize,
     pending_since: Option<Instant>,
     renewed: Instant,
-    /// Segments to delete once nobody reads them, oldest first.
-    deletions: VecDeque<(Guard, Vec<u32>)>,
+    /// What to do once nobody reads what was removed before, oldest first.
+    retired: VecDeque<(Guard, Retired)>,
     /// A sync failed: what is pending is to be written again.
     unsure: bool,
     /// Pending blocks are lost, and whoever put them was told that they are here.
@@ -51,7 +54,7 @@ impl Writer {
             pending_bytes: 0,
             pending_since: None,
             renewed: Instant::now(),
-            deletions: VecDeque::new(),
+            retired: VecDeque::new(),
             unsure: false,
             lost: None,
         }
@@ -71,7 +74,7 @@ impl Writer {
         if let Err(error) = self.commit_blocks().and_then(|()| self.change_roots_lazily()) {
             tracing::error!(%error, "blocks that nobody waited for could not be committed");
         }
-        self.delete_segments();
+        self.give_back();
     }
 
     fn handle(&mut self, command: Command) {
@@ -91,14 +94,34 @@ impl Writer {
                     tracing::error!(%error, "a bad record could not be taken out of the index");
                 }
             }
+            Command::Sweep { keys, generation, reply } => {
+                let done = self.sweep(keys, generation);
+                let _ = reply.send(done);
+            }
+            Command::Settle { reply } => self.settle(reply),
             Command::Lease(root) => {
                 self.lazy.push(Change::Set(vec![root]));
                 self.pending_since.get_or_insert_with(Instant::now);
             }
-            Command::EndLease(keys) => {
-                self.lazy.extend(keys.into_iter().map(|key| Change::Remove(RootKind::Lease, key)));
-                self.pending_since.get_or_insert_with(Instant::now);
-            }
+            Command::EndLease(keys) => self.end_lease(keys),
+        }
+    }
+
+    fn end_lease(&mut self, mut keys: Vec<Vec<u8>>) {
+        // A root that was never written need not be taken away: a short read writes nothing.
+        self.lazy.retain(|change| match change {
+            Change::Set(roots) if roots.len() == 1 => match keys.iter().position(|key| *key == roots[0].key) {
+                Some(at) => {
+                    keys.swap_remove(at);
+                    false
+                }
+                None => true,
+            },
+            _ => true,
+        });
+        if !keys.is_empty() {
+            self.lazy.extend(keys.into_iter().map(|key| Change::Remove(RootKind::Lease, key)));
+            self.pending_since.get_or_insert_with(Instant::now);
         }
     }
 
@@ -156,6 +179,16 @@ impl Writer {
         for (wanted, reply) in std::mem::take(&mut self.group) {
             waiting.push((wanted.len(), reply));
             changes.extend(wanted);
+        }
+        // Before they are there: a collection that hears of them in vain only spares too much.
+        for change in &changes {
+            match change {
+                Change::Set(roots) => {
+                    roots.iter().for_each(|root| self.shared.spared.protect(root.cid, root.recursive))
+                }
+                Change::Complete(cid) => self.shared.spared.protect(*cid, true),
+                _ => {}
+            }
         }
         let done = self.commit_blocks().and_then(|()| self.change_roots(changes));
         let mut done = done.map(Vec::into_iter);
@@ -276,70 +309,9 @@ impl Writer {
         self.change_roots(changes.clone()).map(|_| ()).inspect_err(|_| self.lazy = changes)
     }
 
-    fn remove(&mut self, keys: &[Key], only: Only) -> Result<Vec<bool>, StoreError> {
-        // What was asked before comes before.
-        self.finish_group();
-        self.commit_blocks()?;
-        let only = match (only, self.shared.leases.oldest()) {
-            (Only::Before(mark), Some(lease)) => Only::Before(mark.min(lease)),
-            _ => only,
-        };
-        let found = self.shared.find(keys)?;
-        if found.iter().all(Option::is_none) {
-            return Ok(vec![false; keys.len()]);
-        }
-        // First, so that no crash leaves a DAG called complete that has lost a block.
-        self.change_roots(vec![Change::Incomplete])?;
-        let shared = self.shared.clone();
-        let remove = || {
-            let removed = shared.index.remove(keys, only, self.appender.active());
-            removed.map_err(|error| shared.database_error(shared.index.name(), error))
-        };
-        let (removed, rows) = match remove() {
-            Err(StoreError::Full { .. }) if self.reserve.release() => remove()?,
-            removed => removed?,
-        };
-        shared.rows_changed(rows);
-        self.retire_segments();
-        Ok(removed)
-    }
-
-    /// Have segments deleted that nothing is left in. Nothing is pending, so no entry names them.
-    fn retire_segments(&mut self) {
-        let (queued, active) = (&self.deletions, self.appender.active());
-        let is_queued = |number| queued.iter().any(|(_, segments)| segments.contains(number));
-        let rows = self.shared.rows();
-        let empty = rows
-            .segments
-            .iter()
-            .filter(|(number, row)| row.blocks == 0 && active != Some(**number) && !is_queued(number));
-        let empty: Vec<u32> = empty.map(|(number, _)| *number).collect();
-        drop(rows);
-        if !empty.is_empty() {
-            self.deletions.push_back((self.shared.segments.older_guards(), empty));
-        }
-    }
-
-    fn delete_segments(&mut self) {
-        // In order: a reader from before an older deletion may read what a later one took away.
-        while self.deletions.front().is_some_and(|(guard, _)| guard.is_last()) {
-            let (_, segments) = self.deletions.pop_front().expect("there is a first");
-            for number in segments {
-                // What cannot be deleted is tried again when the store is opened: its row says that it is dead.
-                let deleted = self.shared.segments.delete(number).map_err(|error| error.to_string());
-                let deleted = deleted
-                    .and_then(|()| self.shared.index.forget_segment(number, false).map_err(|error| error.to_string()));
-                match deleted {
-                    Ok(()) => drop(self.shared.rows().segments.remove(&number)),
-                    Err(error) => tracing::warn!(segment = number, error, "a dead segment could not be deleted yet"),
-                }
-            }
-        }
-    }
-
     /// How long to wait for commands before looking after what is due.
     fn patience(&self) -> Duration {
-        if !self.deletions.is_empty() {
+        if !self.retired.is_empty() {
             return READERS;
         }
         if self.pending_since.is_some() { LAZY } else { RENEWAL }
@@ -359,8 +331,8 @@ impl Writer {
                 tracing::warn!(%error, "blocks could not be committed yet");
             }
         }
-        if !self.deletions.is_empty() {
-            self.delete_segments();
+        if !self.retired.is_empty() {
+            self.give_back();
         }
     }
 }

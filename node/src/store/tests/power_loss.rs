@@ -95,7 +95,7 @@ impl Story {
     }
 
     async fn put_again(&mut self, store: &Local) -> Result<(), StoreError> {
-        store.begin_mark();
+        store.shared().begin_generation();
         let blocks: Vec<Block> = self.blocks.values().take(5).cloned().collect();
         store.put(blocks).await
     }

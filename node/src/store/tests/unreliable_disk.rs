@@ -241,6 +241,12 @@ impl Disk for UnreliableDisk {
         state.names.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn allocated(&self, name: &str) -> io::Result<u64> {
+        let state = self.lock();
+        let index = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(state.files[index].pages.len() as u64 * PAGE)
+    }
+
     fn sync_folder(&self) -> io::Result<()> {
         let mut state = self.lock();
         state.operate()?;
