@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod fetch;
 pub mod garbage;
 pub mod hash;
+pub mod mdns;
 pub mod path;
 pub mod unixfs;
 

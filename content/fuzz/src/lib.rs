@@ -3,11 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use cidra_content::exchange::wire::native::{self, Frame};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
-use cidra_content::{Block, Cid, block, dag_pb, path};
+use cidra_content::{Block, Cid, block, dag_pb, mdns, path};
 
 /// Every target by its name, which is also that of its corpus.
 pub const TARGETS: &[(&str, Target)] =
-    &[("cid", cid), ("dag_pb", dag_pb), ("path", path), ("unixfs", unixfs), ("wire", wire)];
+    &[("cid", cid), ("dag_pb", dag_pb), ("mdns", mdns), ("path", path), ("unixfs", unixfs), ("wire", wire)];
 
 /// Takes any bytes, and panics when a promise is broken.
 pub type Target = fn(&[u8]);
@@ -33,6 +33,15 @@ pub fn dag_pb(data: &[u8]) {
 
     let links = Block::new(block::DAG_PB, canonical).links().expect("it can be read");
     assert!(links.iter().eq(node.links.iter().map(|link| &link.cid)));
+}
+
+/// A packet of multicast DNS: what is heard in it stays within its limit, and can be said again.
+pub fn mdns(data: &[u8]) {
+    let Ok(mdns::Message::Answer { addresses }) = mdns::decode(data) else { return };
+    assert!(addresses.len() <= mdns::MAX_ADDRESSES);
+    let again = mdns::answer("again", addresses.iter().map(String::as_str));
+    let Ok(mdns::Message::Answer { addresses: heard }) = mdns::decode(&again) else { panic!("it is an answer") };
+    assert!(addresses.starts_with(&heard) && (heard.len() == addresses.len() || again.len() > 1000));
 }
 
 /// A path or a CID in text.
