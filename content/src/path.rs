@@ -13,8 +13,8 @@ pub struct ContentPath {
     pub cid: Cid,
     /// Names in folders, none of them empty, `.` or `..`.
     pub segments: Vec<String>,
-    /// The name that a URI proposes (`?filename=`), whatever it is.
-    pub filename: Option<String>,
+    /// The name that a URI proposes (`?filename=`), whatever it is: names of files need not be text.
+    pub filename: Option<Vec<u8>>,
 }
 
 impl ContentPath {
@@ -141,13 +141,13 @@ impl<'a> Uri<'a> {
     fn content(&self, cid: &str, path: &str) -> Result<ContentPath, PathError> {
         let cid = parse_cid(&decode(cid)?)?;
         let segments = follow(path.split('/').map(decode))?;
-        Ok(ContentPath { cid, segments, filename: self.filename()? })
+        Ok(ContentPath { cid, segments, filename: self.filename() })
     }
 
-    fn filename(&self) -> Result<Option<String>, PathError> {
+    fn filename(&self) -> Option<Vec<u8>> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let value = pairs.find(|(key, _)| *key == "filename").map(|(_, value)| value.replace('+', " "));
-        value.filter(|value| !value.is_empty()).map(|value| decode(&value)).transpose()
+        value.filter(|value| !value.is_empty()).map(|value| percent_decode_str(&value).collect())
     }
 }
 

@@ -58,12 +58,12 @@ const PART_SUFFIX: &[u8] = b".cidra-part";
 
 fn own_name(content: &ContentPath) -> Outcome<OsString> {
     let name = match (&content.filename, content.segments.last()) {
-        (Some(name), _) => name.clone(),
-        (None, Some(name)) => name.clone(),
-        (None, None) => content.cid.to_string(),
+        (Some(name), _) => OsString::from_vec(name.clone()),
+        (None, Some(name)) => name.into(),
+        (None, None) => content.cid.to_string().into(),
     };
     match is_plain(name.as_bytes()) {
-        true => Ok(name.into()),
+        true => Ok(name),
         false => Err(Failure::usage(format!("{name:?} cannot be the name of a file: say where to save it with -o"))),
     }
 }
@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(path(CID, None), Path::new(CID));
         assert_eq!(path(&format!("{CID}/a/b.txt"), None), Path::new("b.txt"));
         assert_eq!(path(&format!("ipfs://{CID}?filename=a%20b.txt"), None), Path::new("a b.txt"));
+        assert_eq!(path(&format!("ipfs://{CID}?filename=caf%e9"), None), Path::new(OsStr::from_bytes(b"caf\xe9")));
     }
 
     #[test]
