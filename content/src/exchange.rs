@@ -22,7 +22,7 @@ use cid::Cid;
 use crate::block::Links;
 use client::Client;
 use message::{Message, RequestId};
-pub use report::{Counters, Ledger, PeerReport, PeerState, Report, SessionReport};
+pub use report::{Counters, Ledger, PeerReport, PeerState, Report, Served, SessionReport};
 use server::Server;
 
 /// Both halves of the exchange with every peer.
@@ -226,6 +226,21 @@ impl<P: Peer> Exchange<P> {
     /// For people: the peers of a download and what it waits for.
     pub fn session_report(&self, session: SessionId) -> Option<SessionReport<P>> {
         self.client.session_report(session)
+    }
+
+    /// From here on it is counted how much of what is asked for under `root` goes to whom.
+    pub fn watch(&mut self, root: &Cid) {
+        self.server.audience.watch(root);
+    }
+
+    /// Ends that, and forgets what was counted.
+    pub fn unwatch(&mut self, root: &Cid) {
+        self.server.audience.unwatch(root);
+    }
+
+    /// For people: who asked for blocks under a root that is watched, and what went to them; at most 1,024 peers.
+    pub fn audience(&self, root: &Cid) -> Vec<(P, Served)> {
+        self.server.audience.of(root)
     }
 
     /// What went to and fro between us and a connected peer.

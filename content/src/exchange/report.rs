@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cid::Cid;
+
 /// Whom we asked for a block, and what each said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report<P> {
@@ -71,6 +73,17 @@ pub struct Ledger {
     pub bytes_sent: u64,
     /// Whole blocks.
     pub blocks_sent: u64,
+}
+
+/// What went to one peer of a root that is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Bytes of blocks, since it is watched.
+    pub bytes: u64,
+    /// Whole blocks.
+    pub blocks: u64,
+    /// The last of them: it says how far a peer is that had the beginning already.
+    pub last: Option<Cid>,
 }
 
 /// What was done since the machine was made.

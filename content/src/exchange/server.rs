@@ -1,5 +1,6 @@
 //! The answering half: look up, send, forget. Whose turn it is stands in `turn`.
 
+mod audience;
 mod crowd;
 mod receiver;
 mod turn;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 
+use self::audience::Audience;
 use self::crowd::Crowds;
 use self::receiver::Receiver;
 use self::turn::Uplink;
@@ -24,6 +26,7 @@ pub(super) struct Server<P> {
     random: Random,
     receivers: BTreeMap<P, Receiver>,
     crowds: Crowds<P>,
+    pub(super) audience: Audience<P>,
     actions: VecDeque<Action<P>>,
     /// Bytes loading or unsent, of all receivers.
     unsent: usize,
@@ -42,6 +45,7 @@ impl<P: Peer> Server<P> {
             random: Random::new(seed),
             receivers: BTreeMap::new(),
             crowds: Crowds::new(),
+            audience: Audience::new(),
             actions: VecDeque::new(),
             unsent: 0,
             turn: 0,
@@ -78,6 +82,9 @@ impl<P: Peer> Server<P> {
         let (cids, refused) = receiver.admit(&want);
         for (request, cid) in refused {
             self.say_dont_have(peer, request, vec![cid]);
+        }
+        if let (Some(root), Kind::Block) = (&want.root, want.kind) {
+            self.audience.asked(root, peer);
         }
         if let Some(root) = want.root.filter(|_| self.config.referrals) {
             self.crowds.asked(&root, peer, now);
@@ -184,6 +191,9 @@ impl<P: Peer> Server<P> {
         self.unsent -= freed;
         self.bytes_sent += bytes as u64;
         self.uplink.sent(bytes, now);
+        if let Some(root) = sending.root {
+            self.audience.sent(&root, peer, cid, bytes, last);
+        }
         if last {
             receiver.blocks_sent += 1;
             self.blocks_sent += 1;

@@ -66,6 +66,7 @@ struct Ready {
 pub(super) struct Sending {
     pub(super) unsent: usize,
     pub(super) chosen: bool,
+    pub(super) root: Option<Cid>,
 }
 
 /// The same block may be asked for and cancelled again before the first time has come to its end.

@@ -61,7 +61,9 @@ impl<P: Peer> Server<P> {
             receiver.turn_bytes += len;
             let charge = len.max(LEAST_CHARGE);
             receiver.unsent += charge;
-            receiver.sending.insert((next.request, next.cid), Sending { unsent: charge, chosen: next.chosen });
+            receiver
+                .sending
+                .insert((next.request, next.cid), Sending { unsent: charge, chosen: next.chosen, root: next.root });
             self.unsent += charge;
             self.uplink.resume(now);
             if let Some(root) = &next.root {
