@@ -184,6 +184,8 @@ pub struct SwarmSection {
     pub low_water: u32,
     /// … once there are more than this many.
     pub high_water: u32,
+    /// Whether to look for peers on the local network, and to be found there.
+    pub mdns: bool,
 }
 
 impl Default for SwarmSection {
@@ -191,7 +193,7 @@ impl Default for SwarmSection {
         let listen =
             ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"];
         let listen = listen.map(|text| text.parse().expect("a literal address")).to_vec();
-        Self { listen, low_water: 96, high_water: 160 }
+        Self { listen, low_water: 96, high_water: 160, mdns: true }
     }
 }
 

@@ -14,6 +14,7 @@ mod connections;
 mod discovery;
 mod driver;
 mod ping;
+mod mdns;
 mod session;
 mod start;
 mod streams;

@@ -73,6 +73,8 @@ pub struct Settings {
     pub routing: Option<Routing>,
     /// Whether to serve what was only fetched, in place of `store.keep`.
     pub keep: Option<bool>,
+    /// Whether to look for peers on the local network, in place of `swarm.mdns`.
+    pub mdns: Option<bool>,
 }
 
 /// How long a node lives.
@@ -203,6 +205,7 @@ impl Node {
             low_water: settings.config.swarm.low_water,
             high_water: settings.config.swarm.high_water,
             exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
+            mdns: settings.mdns.unwrap_or(settings.config.swarm.mdns),
             ..Default::default()
         };
         let blocks = Some((self.0.store.clone(), self.0.pool.clone()));

@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod kubo;
+pub mod lan;
 pub mod program;
 pub mod relay;
 pub mod repository;
@@ -15,6 +16,7 @@ mod transcript;
 
 pub use daemon::Daemon;
 pub use kubo::Kubo;
+pub use lan::{Host, Lan};
 pub use program::{Call, Finished, Memory, Program, Running};
 pub use relay::Relay;
 pub use repository::Repository;

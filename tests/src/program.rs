@@ -12,6 +12,7 @@ use std::{env, thread};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kubo;
+use crate::lan::Host;
 use crate::transcript::{Transcript, Wait};
 
 /// One of the programs under test.
@@ -63,6 +64,27 @@ impl Call {
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = path.file_name().expect("made from a name").to_string_lossy().into_owned();
         Call { command, limit: LIMIT, input: None, shown }
+    }
+
+    /// What a person's shell does with `line`, in which the programs are found by their names.
+    pub fn shell(line: &str) -> Call {
+        let programs = Program::Cidra.path();
+        let programs = programs.parent().expect("a program stands in a folder");
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths([programs.to_owned()].into_iter().chain(env::split_paths(&path)));
+        let mut call = Call::new(Program::Cidra).env("PATH", path.expect("it came from such a list"));
+        call.command = rebuilt(&call.command, "sh".as_ref(), &[]);
+        call.shown = "sh".to_owned();
+        call.arg("-c").arg(line)
+    }
+
+    /// Has it run on a host of a network.
+    pub fn on(mut self, host: &Host) -> Call {
+        let [program, arguments @ ..] = host.prefix();
+        let mut before: Vec<&OsStr> = arguments.iter().map(|argument| argument.as_ref()).collect();
+        before.push(self.command.get_program());
+        self.command = rebuilt(&self.command, program.as_ref(), &before);
+        self
     }
 
     /// Adds one argument.
@@ -135,6 +157,23 @@ impl Call {
     pub fn run(self) -> Finished {
         self.start().finish()
     }
+}
+
+/// The command with another program, and arguments before its own.
+fn rebuilt(command: &Command, program: &OsStr, before: &[&OsStr]) -> Command {
+    let mut rebuilt = Command::new(program);
+    rebuilt.args(before).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => rebuilt.env(name, value),
+            None => rebuilt.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        rebuilt.current_dir(folder);
+    }
+    rebuilt.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    rebuilt
 }
 
 /// How long a call may take unless it says otherwise: no test waits for a person, and a loaded machine is slow.

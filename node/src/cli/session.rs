@@ -191,6 +191,7 @@ pub(super) fn settings(global: &Global, role: Role) -> Outcome<Settings> {
         bootstrap: flags.bootstrap_list(),
         listen: Some(flags.listen).filter(|addresses| !addresses.is_empty()),
         swarm_key: flags.swarm_key,
+        mdns: flags.no_mdns.then_some(false),
         ..Settings::default()
     })
 }

@@ -43,7 +43,7 @@ pub enum Effect {
 }
 
 /// All keys, in the order of their names.
-pub const KEYS: [Key; 12] = [
+pub const KEYS: [Key; 13] = [
     key("api.auth", Kind::Text(&["none", "required"]), "Whether callers of the RPC on TCP must show a token."),
     key("api.hosts", Kind::List, "Host names, beside those of loopback, by which the RPC may be called."),
     key("api.listen", Kind::Text(&[]), "Where the daemon serves the RPC; `none` for the repository's socket alone."),
@@ -56,6 +56,7 @@ pub const KEYS: [Key; 12] = [
     key("swarm.high_water", Kind::Number, "With more connections than this, idle ones are closed …"),
     key("swarm.listen", Kind::List, "Where peers reach a daemon; a port that is taken is replaced by a free one."),
     key("swarm.low_water", Kind::Number, "… until so many are left."),
+    key("swarm.mdns", Kind::Switch, "Whether to look for peers on the local network, and to be found there."),
 ];
 
 const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
@@ -63,12 +64,13 @@ const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
 }
 
 /// What Kubo calls a setting, and its name here.
-pub const KUBO_NAMES: [(&str, &str); 10] = [
+pub const KUBO_NAMES: [(&str, &str); 11] = [
     ("Addresses.API", "api.listen"),
     ("Addresses.Swarm", "swarm.listen"),
     ("API.Authorizations", "api.tokens"),
     ("API.HTTPHeaders.Access-Control-Allow-Origin", "api.origins"),
     ("Bootstrap", "bootstrap.peers"),
+    ("Discovery.MDNS.Enabled", "swarm.mdns"),
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),
     ("Swarm.ConnMgr.LowWater", "swarm.low_water"),
@@ -248,7 +250,7 @@ mod tests {
     fn a_section_stands_for_its_keys() {
         let names = |name| selected(name).unwrap().iter().map(|key| key.name).collect::<Vec<_>>();
 
-        assert_eq!(names("swarm"), ["swarm.high_water", "swarm.listen", "swarm.low_water"]);
+        assert_eq!(names("swarm"), ["swarm.high_water", "swarm.listen", "swarm.low_water", "swarm.mdns"]);
         assert_eq!(names("swarm.listen"), ["swarm.listen"]);
     }
 

@@ -28,6 +28,8 @@ pub struct Config {
     pub relay_service: bool,
     /// The exchange of blocks.
     pub exchange: exchange::Config,
+    /// Whether to look for peers on the local network, and to be found there.
+    pub mdns: bool,
     /// What this node calls itself.
     pub agent: String,
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             high_water: 160,
             relay_service: false,
             exchange: exchange::Config::default(),
+            mdns: false,
             agent: concat!("cidra/", env!("CARGO_PKG_VERSION"), "/").to_owned(),
         }
     }

@@ -53,6 +53,8 @@ pub(super) enum Waiter {
     Caller(oneshot::Sender<Result<PeerId, ConnectError>>),
     /// Whoever answers is a holder for this download.
     Holder(cidra_content::exchange::SessionId),
+    /// Said to be on the local network.
+    Neighbour(PeerId),
 }
 
 impl Connections {

@@ -28,6 +28,7 @@ use super::discovery::known_peers::KnownPeers;
 use super::discovery::{Dht, addresses_of};
 use super::streams::StreamRequest;
 use super::{ConnectError, OpenStreamError, WeakNetwork, transport};
+use super::mdns::{Found, Mdns, Neighbours};
 
 /// Everything that the task owns.
 pub(super) struct Driver {
@@ -42,6 +43,8 @@ pub(super) struct Driver {
     pub(super) bootstrap: Bootstrap,
     pub(super) opening: HashMap<StreamRequest, oneshot::Sender<Result<Stream, OpenStreamError>>>,
     pub(super) listening: Vec<Multiaddr>,
+    pub(super) mdns: Option<Mdns>,
+    pub(super) neighbours: Neighbours,
     pub(super) upkeep: Upkeep,
 }
 
@@ -57,6 +60,7 @@ impl Driver {
         let now = Instant::now();
         Self {
             swarm,
+        let mdns = config.mdns.then(|| Mdns::new(*swarm.local_peer_id()));
             lan,
             blocks,
             reports,
@@ -66,6 +70,8 @@ impl Driver {
             bootstrap: Bootstrap::new(config.bootstrap.clone(), now),
             config,
             opening: HashMap::new(),
+            mdns,
+            neighbours: Neighbours::default(),
             listening: vec![],
             upkeep: Upkeep::new(known_peers, now),
         }
@@ -97,6 +103,7 @@ impl Driver {
                 done = next_done(&mut self.blocks) => self.on_done(done),
                 () = &mut alarm => self.on_timeout(),
                 _ = tick.tick() => self.on_tick(),
+                found = next_found(&mut self.mdns) => self.on_found(found),
             }
             self.act();
         }
@@ -160,6 +167,7 @@ impl Driver {
         let mut addresses = self.book.of(peer).to_vec();
         if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
             addresses.extend(addresses_of(kad, peer));
+        addresses.extend_from_slice(self.neighbours.addresses(peer));
         }
         let mut seen = std::collections::BTreeSet::new();
         let private = self.config.swarm_key.is_some();
@@ -181,5 +189,12 @@ async fn next_done(blocks: &mut Option<Blocks>) -> Done {
     match blocks {
         Some(blocks) if !blocks.work.is_empty() => blocks.work.select_next_some().await,
         _ => std::future::pending().await,
+    }
+}
+
+async fn next_found(mdns: &mut Option<Mdns>) -> Found {
+    match mdns {
+        Some(mdns) => mdns.next().await,
+        None => std::future::pending().await,
     }
 }

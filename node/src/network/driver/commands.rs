@@ -14,6 +14,7 @@ use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::discovery::{Finder, LAN_NAME};
 use super::super::session::{MAX_PENDING, Session};
+use super::super::mdns::Mdns;
 use super::super::{OpenStreamError, ProvideError, Provider, Stats};
 use super::Driver;
 
@@ -55,7 +56,8 @@ impl Driver {
     }
 
     pub(super) fn find_providers(&mut self, cid: Cid, finder: Finder) {
-        let hopeful = self.bootstrap.is_hopeful() || self.connections.len() > 0;
+        let local = self.mdns.as_ref().is_some_and(Mdns::is_at_work);
+        let hopeful = self.bootstrap.is_hopeful() || local || self.connections.len() > 0;
         match (self.swarm.behaviour_mut().lan.as_mut(), finder) {
             (Some(kad), finder) => self.lan.find_providers(kad, cid, finder, hopeful),
             (None, Finder::Exchange) => {

@@ -51,6 +51,7 @@ impl Driver {
                 if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
                     Dht::handle_not_listening(kad, &address);
                 }
+                self.speak_where_listening();
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 tracing::warn!(?addresses, %error, "no longer listening");
@@ -69,6 +70,13 @@ impl Driver {
         }
         if !self.listening.contains(&address) {
             self.listening.push(address);
+        }
+        self.speak_where_listening();
+    }
+
+    fn speak_where_listening(&mut self) {
+        if let Some(mdns) = &mut self.mdns {
+            mdns.handle_listening(&self.listening);
         }
     }
 
@@ -201,6 +209,10 @@ impl Driver {
                 let Some(blocks) = &mut self.blocks else { return };
                 blocks.machine.add_holders(session, vec![peer], Instant::now());
             }
+            Waiter::Neighbour(peer) => {
+                tracing::info!(%peer, "met a peer on the local network");
+                self.neighbours.handle_met(&peer, Instant::now());
+            }
         }
     }
 
@@ -213,6 +225,11 @@ impl Driver {
             }
             Waiter::Caller(reply) => drop(reply.send(Err(error))), // nobody waits
             Waiter::Holder(_) => tracing::info!(%error, "cannot reach a named holder"),
+            // Anybody can say anything there, and a private network's nodes are strangers to others.
+            Waiter::Neighbour(peer) => {
+                tracing::debug!(%peer, %error, "cannot reach a peer of the local network");
+                self.neighbours.handle_failed(&peer, Instant::now());
+            }
         }
     }
 }

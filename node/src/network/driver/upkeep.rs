@@ -4,13 +4,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::timeout;
 
 use super::super::address::peer_of;
 use super::super::connections::Waiter;
 use super::super::discovery::known_peers::{KnownPeers, Peers};
+use super::super::mdns::Found;
+use super::super::transport;
 use super::Driver;
 
 /// What the clock has to do with.
@@ -53,6 +56,8 @@ impl Driver {
         for address in self.bootstrap.due(now, |peer| connections.contains(peer)) {
             self.dial(peer_of(&address), vec![address.clone()], Waiter::Bootstrap(address));
         }
+        self.neighbours.tick(now);
+        self.dial_neighbours(now);
         for peer in self.upkeep.pardoned(now) {
             self.swarm.behaviour_mut().bans.unblock_peer(peer);
         }
@@ -70,6 +75,42 @@ impl Driver {
     }
 
     fn close_dropped_sessions(&mut self, now: Instant) {
+    pub(super) fn on_found(&mut self, Found { peer, addresses }: Found) {
+        let now = Instant::now();
+        let private = self.config.swarm_key.is_some();
+        let addresses: Vec<Multiaddr> =
+            addresses.into_iter().filter(|address| transport::understands(address, private)).collect();
+        if !addresses.is_empty() {
+            self.neighbours.handle_heard(peer, addresses, now);
+            self.dial_neighbours(now);
+        }
+    }
+
+    /// Below the low water mark, those on the local network are met without a further reason.
+    fn dial_neighbours(&mut self, now: Instant) {
+        if self.connections.len() >= self.config.low_water as usize {
+            return;
+        }
+        let connections = &self.connections;
+        for (peer, addresses) in self.neighbours.due(now, |peer| connections.contains(peer)) {
+            // Not into the book, which a flood of forged peers would empty of others.
+            let options = DialOpts::peer_id(peer).addresses(addresses).build();
+            match self.swarm.dial(options) {
+                Ok(()) => {
+                    self.connections.dials += 1;
+                    self.connections.wait(peer, Waiter::Neighbour(peer));
+                }
+                Err(DialError::DialPeerConditionFalse(_)) => {
+                    self.connections.wait(peer, Waiter::Neighbour(peer));
+                }
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "cannot reach a peer of the local network");
+                    self.neighbours.handle_failed(&peer, now);
+                }
+            }
+        }
+    }
+
         let Some(blocks) = &self.blocks else { return };
         let dropped = blocks.sessions.iter().filter(|(_, sender)| sender.is_closed());
         for session in dropped.map(|(session, _)| *session).collect::<Vec<_>>() {

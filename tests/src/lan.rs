@@ -1,0 +1,96 @@
+//! A local network without a way out: a namespace of the system for each host, joined by a switch in one of its own.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The network. Dropped, it is taken down with all that is in it.
+pub struct Lan {
+    prefix: String,
+    hosts: Vec<Host>,
+}
+
+/// One of its hosts.
+#[derive(Clone, Debug)]
+pub struct Host {
+    namespace: String,
+    /// Its only address but for loopback.
+    pub address: String,
+}
+
+impl Lan {
+    /// A network of so many hosts; `None`, and a line that says so, where this user may not make one.
+    pub fn of(count: usize) -> Option<Lan> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let prefix = format!("cidra-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let mut lan = Lan { prefix, hosts: vec![] };
+        match lan.build(count) {
+            Ok(()) => Some(lan),
+            Err(why) => {
+                println!("skipped: no network namespaces here ({why})");
+                None
+            }
+        }
+    }
+
+    /// The host of this number.
+    pub fn host(&self, number: usize) -> &Host {
+        &self.hosts[number]
+    }
+
+    /// Unplugs a host, or plugs it in again.
+    pub fn plug(&self, number: usize, is_in: bool) {
+        let port = format!("port{number}");
+        let state = if is_in { "up" } else { "down" };
+        ip(&["-n", &self.switch(), "link", "set", &port, state]).expect("the network was made");
+    }
+
+    fn build(&mut self, count: usize) -> Result<(), String> {
+        let switch = self.switch();
+        ip(&["netns", "add", &switch])?;
+        ip(&["-n", &switch, "link", "add", "switch", "type", "bridge"])?;
+        ip(&["-n", &switch, "link", "set", "switch", "up"])?;
+        for number in 0..count {
+            let namespace = format!("{}-{number}", self.prefix);
+            let host = Host { namespace: namespace.clone(), address: format!("10.111.0.{}", number + 1) };
+            ip(&["netns", "add", &namespace])?;
+            self.hosts.push(host.clone());
+            let port = format!("port{number}");
+            let peer = ["peer", "name", "eth0", "netns", &namespace];
+            ip(&[&["-n", &switch, "link", "add", &port, "type", "veth"][..], &peer].concat())?;
+            ip(&["-n", &switch, "link", "set", &port, "master", "switch", "up"])?;
+            ip(&["-n", &namespace, "address", "add", &format!("{}/24", host.address), "dev", "eth0"])?;
+            ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
+            ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
+        }
+        Ok(())
+    }
+
+    fn switch(&self) -> String {
+        format!("{}-switch", self.prefix)
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        let hosts = self.hosts.iter().map(|host| host.namespace.clone());
+        for namespace in hosts.chain([self.switch()]) {
+            // What was never made cannot be deleted.
+            let _ = ip(&["netns", "delete", &namespace]);
+        }
+    }
+}
+
+impl Host {
+    /// The command line that runs another one on this host.
+    pub(crate) fn prefix(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.namespace]
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments).output().map_err(|error| format!("ip: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
