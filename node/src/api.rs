@@ -23,6 +23,7 @@ mod ping;
 mod refs;
 mod repo;
 mod routing;
+mod send;
 mod serve;
 mod settings;
 mod stats;
@@ -58,7 +59,8 @@ pub fn router(node: Node) -> Router {
 
 fn routed(node: Node, doors: Doors) -> Router {
     let mut router = Router::new();
-    for (name, handler) in routes() {
+    let local = if doors.are_private() { local_routes() } else { vec![] };
+    for (name, handler) in routes().into_iter().chain(local) {
         router = router.route(&format!("{PREFIX}{name}"), handler);
     }
     router.fallback(unknown).layer(from_fn_with_state(Arc::new(doors), doors::door)).with_state(node)
@@ -129,6 +131,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("swarm/peers", post(swarm::peers)),
         ("version", post(id::version)),
     ]
+}
+
+/// Those of callers on this machine alone: they name its files.
+fn local_routes() -> Vec<(&'static str, MethodRouter<Node>)> {
+    vec![("cidra/send", post(send::send))]
 }
 
 async fn unknown() -> impl IntoResponse {

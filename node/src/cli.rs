@@ -29,6 +29,7 @@ mod progress;
 mod refs;
 mod repo;
 mod routing;
+mod send;
 mod session;
 mod shutdown;
 mod signals;
@@ -101,6 +102,16 @@ const LEFTOVERS: Duration = Duration::from_millis(100);
 /// Runs a command with whoever can do its work. When that one goes away in the middle the command begins anew with another,
 /// or does the work itself, and what it has printed is not printed twice.
 async fn run(command: Command, global: Global, output: Output) -> Outcome {
+    let is_endless = command.is_endless();
+    let result = run_to_end(command, global, output).await;
+    // Who ends it has what he wanted.
+    match result {
+        Err(failure) if is_endless && failure.exit() == Exit::Interrupted => Ok(()),
+        result => result,
+    }
+}
+
+async fn run_to_end(command: Command, global: Global, output: Output) -> Outcome {
     let mut signals = Signals::new()?;
     let deadline = Deadline::of(&command, &global);
     let mut carried = Carried { output, input: StandardInput::default() };
@@ -159,6 +170,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Refs(arguments) => refs::run(arguments, session).await,
         Command::Repo(arguments) => repo::run(arguments, session).await,
         Command::Routing(arguments) => routing::run(arguments, session).await,
+        Command::Send(arguments) => send::run(arguments, session).await,
         Command::Shutdown(_) => shutdown::run(session).await,
         Command::Stats(arguments) => stats::run(arguments, session).await,
         Command::Swarm(arguments) => swarm::run(arguments, session).await,
@@ -172,8 +184,14 @@ impl Command {
     fn need(&self) -> Need {
         match self {
             Self::Health(_) | Self::Shutdown(_) | Self::Stats(_) | Self::Swarm(_) => Need::Daemon,
+            Self::Send(_) => Need::Sender,
             _ => Need::Node,
         }
+    }
+
+    /// Whether it goes on until somebody ends it.
+    fn is_endless(&self) -> bool {
+        matches!(self, Self::Send(_))
     }
 
     /// Whether it ends for want of somebody who delivers.

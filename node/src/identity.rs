@@ -26,6 +26,17 @@ fn make(path: &Path) -> Result<Keypair, IdentityError> {
     Ok(key)
 }
 
+/// The port that a node of this identity listens on when it is started now and then and is to be found where it was. It lies
+/// below those that systems give to outgoing connections.
+pub fn port(keypair: &Keypair) -> u16 {
+    let id = keypair.public().to_peer_id().to_bytes();
+    let tail: [u8; 2] = *id.last_chunk().expect("a peer id is longer");
+    FIRST_PORT + u16::from_be_bytes(tail) % PORTS
+}
+
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
+
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {

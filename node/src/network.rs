@@ -4,6 +4,7 @@
 //! the driver, tasks are spawned for the streams of partners and for announcing, and end with it.
 
 mod address;
+mod audience;
 mod bandwidth;
 mod behaviour;
 mod blocks;
@@ -13,8 +14,8 @@ mod config;
 mod connections;
 mod discovery;
 mod driver;
-mod ping;
 mod mdns;
+mod ping;
 mod session;
 mod start;
 mod streams;
@@ -31,6 +32,7 @@ use futures::Stream;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::audience::{Audience, Receiver};
 pub use self::bandwidth::Bandwidth;
 use self::bandwidth::Meter;
 use self::command::Command;
@@ -181,6 +183,14 @@ impl Network {
             commands: self.commands.clone(),
             events: mpsc::channel(1).1,
         })
+    }
+
+    /// Counts from here on how much of what is asked for under `root` goes to whom.
+    pub async fn watch(&self, root: Cid) -> Audience {
+        let interest = Arc::new(());
+        let watching = Arc::downgrade(&interest);
+        let _ = self.commands.send(Command::Watch { root, interest: watching }).await; // the network ended: nobody fetches
+        Audience { root, commands: self.commands.clone(), _interest: interest }
     }
 
     /// Changes whom this node meets first.

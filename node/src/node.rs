@@ -85,6 +85,8 @@ pub enum Role {
     Command,
     /// Until it is stopped.
     Daemon,
+    /// For one command that others come to: as the first, on a port that stays the same where it is free.
+    Sender,
 }
 
 impl Node {
@@ -183,11 +185,10 @@ impl Node {
             None => None,
         };
         let is_daemon = self.is_daemon();
-        let listen = settings.listen.clone().unwrap_or_else(|| match is_daemon {
-            true => settings.config.swarm.listen.clone(),
-            false => ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
-                .map(|text| text.parse().expect("a literal address"))
-                .to_vec(),
+        let listen = settings.listen.clone().unwrap_or_else(|| match settings.role {
+            Role::Daemon => settings.config.swarm.listen.clone(),
+            Role::Command => addresses(&["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]),
+            Role::Sender => everywhere(identity::port(&self.0.keypair)),
         });
         let routing = match (settings.routing.unwrap_or(settings.config.routing.mode), is_daemon) {
             (Routing::Auto, true) => network::Routing::Server,
@@ -204,8 +205,8 @@ impl Node {
             announce: is_daemon,
             low_water: settings.config.swarm.low_water,
             high_water: settings.config.swarm.high_water,
-            exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
             mdns: settings.mdns.unwrap_or(settings.config.swarm.mdns),
+            exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
             ..Default::default()
         };
         let blocks = Some((self.0.store.clone(), self.0.pool.clone()));
@@ -286,6 +287,17 @@ impl Node {
         }
         self.0.store.clone().close().await
     }
+}
+
+/// All addresses of this machine, at one port.
+fn everywhere(port: u16) -> Vec<Multiaddr> {
+    let hosts = ["/ip4/0.0.0.0", "/ip6/::"];
+    let at = |host: &str| [format!("{host}/tcp/{port}"), format!("{host}/udp/{port}/quic-v1")];
+    addresses(&hosts.map(at).concat())
+}
+
+fn addresses(texts: &[impl AsRef<str>]) -> Vec<Multiaddr> {
+    texts.iter().map(|text| text.as_ref().parse().expect("a literal address")).collect()
 }
 
 /// A network that does not stop in this time is left to the end of the process.

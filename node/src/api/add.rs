@@ -118,7 +118,7 @@ pub(super) const NAMELESS: &[u8] = b"(no name)";
 /// Ends an import and has its roots announced; what was not reported yet, roots last.
 pub(super) async fn finish(node: &Node, import: Import, wishes: &Wishes) -> Result<Vec<Added>, Failure> {
     let added = import.finish().await?;
-    if !wishes.only_hash {
+    if wishes.announce {
         let roots = added.iter().filter(|added| added.is_root && wishes.wrap == added.path.is_empty());
         node.announce(&roots.map(|added| added.cid).collect::<Vec<Cid>>()).await?;
     }
@@ -152,6 +152,7 @@ pub(super) struct Wishes {
     parameters: Parameters,
     pub(super) only_hash: bool,
     pub(super) wrap: bool,
+    announce: bool,
     pin: Pin,
     progress: bool,
     silent: bool,
@@ -180,12 +181,18 @@ impl Wishes {
         Ok(Self {
             parameters: parameters(call)?,
             only_hash,
+            announce: !only_hash,
             wrap: call.is("wrap-with-directory")?,
             pin,
             progress: call.is("progress")?,
             silent: call.is("silent")?,
             form: call.cid_form()?,
         })
+    }
+
+    /// What is sent is served for a while, and neither pinned nor announced.
+    pub(super) fn for_sending(self) -> Self {
+        Self { only_hash: false, announce: false, pin: Pin::No, ..self }
     }
 
     pub(super) fn options(&self) -> ImportOptions {

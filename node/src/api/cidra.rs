@@ -32,20 +32,24 @@ pub(super) async fn add(State(node): State<Node>, call: Call, body: Body) -> Ans
     };
     stream(&call, TREE, |output| async move {
         let result = import(&node, wishes, &mut body, &output).await;
-        if let Err(failure) = &result {
-            send_end(&output, Err(failure)).await;
+        send_end(&output, result.as_ref().map(|_| ())).await;
+        if result.is_err() {
             body.drain().await;
-            return Ok(());
         }
-        send_end(&output, Ok(())).await;
         Ok(())
     })
     .await
 }
 
-const TREE: Shape = Shape::Bytes(axum::http::HeaderValue::from_static("application/vnd.cidra.tree"), None);
+pub(super) const TREE: Shape = Shape::Bytes(axum::http::HeaderValue::from_static("application/vnd.cidra.tree"), None);
 
-async fn import(node: &Node, wishes: Wishes, body: &mut Chunks, output: &Output) -> Result<(), Failure> {
+/// Imports a tree, and tells of what is durable; the last of its roots, if there is any.
+pub(super) async fn import(
+    node: &Node,
+    wishes: Wishes,
+    body: &mut Chunks,
+    output: &Output,
+) -> Result<Option<Added>, Failure> {
     let mut frames = Frames { decoder: Decoder::default(), body };
     let mut next = frames.next().await?;
     let mut options = wishes.options();
@@ -87,7 +91,10 @@ async fn import(node: &Node, wishes: Wishes, body: &mut Chunks, output: &Output)
         }
         next = frames.next().await?;
     }
-    send_added(finish(node, import, &wishes).await?, &wishes, output).await
+    let added = finish(node, import, &wishes).await?;
+    let root = added.last().filter(|added| added.is_root).cloned();
+    send_added(added, &wishes, output).await?;
+    Ok(root)
 }
 
 /// How much was read is told this often.
@@ -120,14 +127,14 @@ async fn send_added(added: Vec<Added>, wishes: &Wishes, output: &Output) -> Resu
     Ok(())
 }
 
-async fn send_note(output: &Output, note: serde_json::Value) -> Result<(), Failure> {
+pub(super) async fn send_note(output: &Output, note: serde_json::Value) -> Result<(), Failure> {
     if let serde_json::Value::Object(note) = note {
         output.bytes(Frame::Note(note).encode()?).await;
     }
     Ok(())
 }
 
-async fn send_end(output: &Output, result: Result<(), &Failure>) {
+pub(super) async fn send_end(output: &Output, result: Result<(), &Failure>) {
     let frame = match result {
         Ok(()) => Frame::End,
         Err(failure) => Frame::Error(Failed::new(failure.message(), failure.exit())),

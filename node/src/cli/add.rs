@@ -15,7 +15,8 @@ use clap::{ArgAction, Args};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use self::sources::Sources;
+pub(super) use self::sources::Sources;
+pub(super) use self::walk::{Selection, wire_name};
 use super::call::Call;
 use super::failure::{Exit, Failure, Outcome};
 use super::output::{json, printable};
@@ -156,7 +157,7 @@ async fn both<T>(sending: impl Future<Output = Outcome>, receiving: impl Future<
 }
 
 /// Each piece has its head beside it, so four pieces are read before they are taken.
-const PIECES_UNDER_WAY: usize = 8;
+pub(super) const PIECES_UNDER_WAY: usize = 8;
 
 impl Arguments {
     fn call(&self) -> Call {

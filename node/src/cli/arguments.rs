@@ -15,7 +15,7 @@ use super::failure::{Failure, Outcome};
 use super::units::parse_duration;
 use super::{
     add, block, bootstrap, cat, completion, config, daemon, get, health, id, ls, network, pin, ping, refs, repo,
-    routing, shutdown, stats, swarm, version,
+    routing, send, shutdown, stats, swarm, version,
 };
 
 /// A content-addressed file network: add files, get them by hash from whoever has them.
@@ -144,6 +144,7 @@ pub(super) enum Command {
     Refs(refs::Arguments),
     Repo(repo::Arguments),
     Routing(routing::Arguments),
+    Send(send::Arguments),
     Shutdown(shutdown::Arguments),
     Stats(stats::Arguments),
     Swarm(swarm::Arguments),

@@ -45,6 +45,8 @@ pub(super) enum Need {
     Daemon,
     /// Any node; where there is none, one of our own for as long as the command takes.
     Node,
+    /// The same, and others come to it.
+    Sender,
 }
 
 enum Place {
@@ -84,16 +86,19 @@ impl Session {
                 )));
             }
             match Repository::open(&path)? {
-                Opening::Held(repository) => return Self::hold(repository, global, carried).await,
+                Opening::Held(repository) => {
+                    let role = if need == Need::Sender { Role::Sender } else { Role::Command };
+                    return Self::hold(repository, global, carried, role).await;
+                }
                 Opening::Busy if Instant::now() < deadline => sleep(LOOK_EVERY).await,
                 Opening::Busy => return Err(unresponsive(&path)),
             }
         }
     }
 
-    async fn hold(repository: Repository, global: Global, carried: Carried) -> Outcome<Self> {
+    async fn hold(repository: Repository, global: Global, carried: Carried, role: Role) -> Outcome<Self> {
         let socket = socket_path(repository.path());
-        let node = Node::open(repository, settings(&global, Role::Command)?)?;
+        let node = Node::open(repository, settings(&global, role)?)?;
         let server = match api::serve_socket(node.clone(), &socket).await {
             Ok(server) => Some(server),
             Err(error) => {
@@ -112,6 +117,11 @@ impl Session {
     /// Whether another process on this machine does the work.
     pub(super) fn is_guest(&self) -> bool {
         matches!(self.place, Place::Guest { .. })
+    }
+
+    /// Whether the work is done on another machine, perhaps.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.place, Place::Elsewhere)
     }
 
     /// What the command has for beginning anew with somebody else.

@@ -1,6 +1,7 @@
 //! What people and programs ask of the network; each with a slot for the answer.
 
 use std::collections::BTreeMap;
+use std::sync::Weak;
 use std::time::Duration;
 
 use cid::Cid;
@@ -9,6 +10,7 @@ use libp2p::identity::PublicKey;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::oneshot;
 
+use super::audience::Receiver;
 use super::discovery::Finder;
 use super::session::Session;
 use super::{ConnectError, OpenStreamError, ProvideError, Stats};
@@ -70,6 +72,10 @@ pub(super) enum Command {
     Protocols {
         reply: oneshot::Sender<Vec<String>>,
     },
+    Receivers {
+        root: Cid,
+        reply: oneshot::Sender<Vec<Receiver>>,
+    },
     Report {
         session: SessionId,
         reply: oneshot::Sender<Option<SessionReport<PeerId>>>,
@@ -90,6 +96,11 @@ pub(super) enum Command {
     Want {
         session: SessionId,
         wants: Vec<(Cid, i32)>,
+    },
+    /// Count what of the root goes to whom, while anybody has an interest in it.
+    Watch {
+        root: Cid,
+        interest: Weak<()>,
     },
 }
 

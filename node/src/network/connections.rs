@@ -186,6 +186,11 @@ impl Connected {
         self.connections.first().expect("a peer without connections is removed").id
     }
 
+    /// Where it is, as seen from here.
+    pub(super) fn remote_address(&self) -> &Multiaddr {
+        &self.connections.first().expect("a peer without connections is removed").address
+    }
+
     /// Whether it is on this machine, so that loopback addresses lead to it.
     pub(super) fn is_here(&self) -> bool {
         self.connections.iter().any(|connection| is_loopback(&connection.address))

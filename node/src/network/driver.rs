@@ -7,8 +7,10 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use cid::Cid;
 use futures::StreamExt;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, Swarm};
@@ -26,9 +28,9 @@ use super::config::Config;
 use super::connections::{AddressBook, Connections, Waiter};
 use super::discovery::known_peers::KnownPeers;
 use super::discovery::{Dht, addresses_of};
+use super::mdns::{Found, Mdns, Neighbours};
 use super::streams::StreamRequest;
 use super::{ConnectError, OpenStreamError, WeakNetwork, transport};
-use super::mdns::{Found, Mdns, Neighbours};
 
 /// Everything that the task owns.
 pub(super) struct Driver {
@@ -41,10 +43,11 @@ pub(super) struct Driver {
     pub(super) connections: Connections,
     pub(super) book: AddressBook,
     pub(super) bootstrap: Bootstrap,
-    pub(super) opening: HashMap<StreamRequest, oneshot::Sender<Result<Stream, OpenStreamError>>>,
-    pub(super) listening: Vec<Multiaddr>,
     pub(super) mdns: Option<Mdns>,
     pub(super) neighbours: Neighbours,
+    pub(super) watching: Vec<(Cid, Weak<()>)>,
+    pub(super) opening: HashMap<StreamRequest, oneshot::Sender<Result<Stream, OpenStreamError>>>,
+    pub(super) listening: Vec<Multiaddr>,
     pub(super) upkeep: Upkeep,
 }
 
@@ -58,9 +61,9 @@ impl Driver {
         known_peers: Option<KnownPeers>,
     ) -> Self {
         let now = Instant::now();
+        let mdns = config.mdns.then(|| Mdns::new(*swarm.local_peer_id()));
         Self {
             swarm,
-        let mdns = config.mdns.then(|| Mdns::new(*swarm.local_peer_id()));
             lan,
             blocks,
             reports,
@@ -68,10 +71,11 @@ impl Driver {
             connections: Connections::default(),
             book: AddressBook::default(),
             bootstrap: Bootstrap::new(config.bootstrap.clone(), now),
-            config,
-            opening: HashMap::new(),
             mdns,
             neighbours: Neighbours::default(),
+            watching: vec![],
+            config,
+            opening: HashMap::new(),
             listening: vec![],
             upkeep: Upkeep::new(known_peers, now),
         }
@@ -101,9 +105,9 @@ impl Driver {
                     reports.drain(..).for_each(|report| self.on_report(report));
                 }
                 done = next_done(&mut self.blocks) => self.on_done(done),
+                found = next_found(&mut self.mdns) => self.on_found(found),
                 () = &mut alarm => self.on_timeout(),
                 _ = tick.tick() => self.on_tick(),
-                found = next_found(&mut self.mdns) => self.on_found(found),
             }
             self.act();
         }
@@ -165,9 +169,9 @@ impl Driver {
     /// Every address of a peer that somebody told of.
     fn addresses_of(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         let mut addresses = self.book.of(peer).to_vec();
+        addresses.extend_from_slice(self.neighbours.addresses(peer));
         if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
             addresses.extend(addresses_of(kad, peer));
-        addresses.extend_from_slice(self.neighbours.addresses(peer));
         }
         let mut seen = std::collections::BTreeSet::new();
         let private = self.config.swarm_key.is_some();

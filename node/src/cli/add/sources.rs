@@ -14,7 +14,7 @@ use crate::cli::failure::{Failure, Outcome, with_causes};
 use crate::cli::standard_input::StandardInput;
 
 /// What to send: paths, with standard input among them.
-pub(super) struct Sources {
+pub(in crate::cli) struct Sources {
     parts: Vec<Part>,
     selection: Selection,
 }
@@ -34,28 +34,38 @@ impl Sources {
         }
         let ignored = Ignored::new(&rules);
         let selection = Selection { hidden: arguments.hidden, ignored, follow_named: arguments.dereference_args };
+        let name = arguments.stdin_name.clone().unwrap_or_default().into_bytes();
+        Self::of(&arguments.paths, name, selection, arguments.wrap)
+    }
+
+    /// These paths; `-` is standard input, under this name. In one folder all names must differ.
+    pub(in crate::cli) fn of(
+        paths: &[PathBuf],
+        stdin_name: Vec<u8>,
+        selection: Selection,
+        in_one_folder: bool,
+    ) -> Outcome<Self> {
         let mut parts = vec![];
-        for path in &arguments.paths {
+        for path in paths {
             if path.as_os_str() == "-" {
                 if parts.iter().any(|part| matches!(part, Part::StandardInput { .. })) {
                     return Err(Failure::usage("`-` stands for standard input, which can be read only once"));
                 }
-                let name = arguments.stdin_name.clone().unwrap_or_default().into_bytes();
-                parts.push(Part::StandardInput { name });
+                parts.push(Part::StandardInput { name: stdin_name.clone() });
             } else if let Some(Part::Paths(paths)) = parts.last_mut() {
                 paths.push(path.clone());
             } else {
                 parts.push(Part::Paths(vec![path.clone()]));
             }
         }
-        if arguments.wrap {
-            refuse_equal_names(&arguments.paths)?;
+        if in_one_folder {
+            refuse_equal_names(paths)?;
         }
         Ok(Self { parts, selection })
     }
 
     /// Looks at all files before the first is sent. How many bytes there are, unless standard input is among them.
-    pub(super) fn survey(&self) -> Outcome<Option<u64>> {
+    pub(in crate::cli) fn survey(&self) -> Outcome<Option<u64>> {
         let mut total = Some(0);
         for part in &self.parts {
             total = match part {
@@ -70,7 +80,7 @@ impl Sources {
     }
 
     /// Sends everything as frames. A failure is told to the node, so that it keeps nothing of what is not whole.
-    pub(super) async fn send(self, input: &mut StandardInput, sender: mpsc::Sender<Bytes>) -> Outcome {
+    pub(in crate::cli) async fn send(self, input: &mut StandardInput, sender: mpsc::Sender<Bytes>) -> Outcome {
         let sent = self.send_parts(input, &sender).await;
         let last = match &sent {
             Ok(()) => Frame::End,

@@ -20,13 +20,20 @@ use crate::cli::failure::{Failure, Outcome};
 
 /// Which entries of a folder are taken.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Selection {
+pub(in crate::cli) struct Selection {
     /// Names that begin with a dot, too.
     pub(super) hidden: bool,
     /// What is left out.
     pub(super) ignored: Ignored,
     /// A symlink that is named itself stands for what it points to.
     pub(super) follow_named: bool,
+}
+
+impl Selection {
+    /// Everything, and what a named symlink points to.
+    pub(in crate::cli) fn all() -> Self {
+        Self { hidden: true, ignored: Ignored::default(), follow_named: true }
+    }
 }
 
 /// The frames of some paths, one after the other. Of the files it holds one open, of the folders their names.
@@ -240,7 +247,7 @@ fn sorted_names(path: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// What a path is called: its last name, and for `.` and the like that of the folder it leads to.
-pub(super) fn wire_name(path: &Path) -> Outcome<Vec<u8>> {
+pub(in crate::cli) fn wire_name(path: &Path) -> Outcome<Vec<u8>> {
     let last = path.as_os_str().as_bytes().trim_ascii_end().rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
     if let Some(name) = path.file_name().filter(|_| !matches!(last, Some(b"." | b".."))) {
         return Ok(name.as_bytes().to_vec());

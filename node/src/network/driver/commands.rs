@@ -9,12 +9,13 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::address::{peer_of, without_peer};
+use super::super::audience::Receiver;
 use super::super::bootstrap::Bootstrap;
 use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::discovery::{Finder, LAN_NAME};
-use super::super::session::{MAX_PENDING, Session};
 use super::super::mdns::Mdns;
+use super::super::session::{MAX_PENDING, Session};
 use super::super::{OpenStreamError, ProvideError, Provider, Stats};
 use super::Driver;
 
@@ -37,6 +38,7 @@ impl Driver {
             Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
             Command::Peers { reply } => drop(reply.send(self.connections.infos())),
             Command::Protocols { reply } => drop(reply.send(self.protocols())),
+            Command::Receivers { root, reply } => drop(reply.send(self.receivers(&root))),
             Command::Report { session, reply } => {
                 let blocks = self.blocks.as_ref();
                 drop(reply.send(blocks.and_then(|blocks| blocks.machine.session_report(session))));
@@ -51,6 +53,11 @@ impl Driver {
             Command::Want { session, wants } => {
                 let Some(blocks) = &mut self.blocks else { return };
                 wants.into_iter().for_each(|(cid, priority)| blocks.machine.want(session, cid, priority, now));
+            }
+            Command::Watch { root, interest } => {
+                let Some(blocks) = &mut self.blocks else { return };
+                blocks.machine.watch(&root);
+                self.watching.push((root, interest));
             }
         }
     }
@@ -131,6 +138,27 @@ impl Driver {
         let connection = connected.connection();
         let request = self.swarm.behaviour_mut().streams.open(peer, connection, vec![protocol]);
         self.opening.insert(request, reply);
+    }
+
+    fn receivers(&self, root: &Cid) -> Vec<Receiver> {
+        let audience = self.blocks.as_ref().map(|blocks| blocks.machine.audience(root)).unwrap_or_default();
+        let receiver = |(peer, served)| {
+            let address = self.connections.get(&peer).map(|connected| connected.remote_address().clone());
+            Receiver { peer, address, served }
+        };
+        audience.into_iter().map(receiver).collect()
+    }
+
+    /// What nobody has an interest in any more is not counted.
+    pub(super) fn end_watches(&mut self) {
+        let Some(blocks) = &mut self.blocks else { return };
+        let gone: Vec<Cid> =
+            self.watching.extract_if(.., |(_, interest)| interest.strong_count() == 0).map(|(root, _)| root).collect();
+        for root in gone {
+            if !self.watching.iter().any(|(watched, _)| watched.hash() == root.hash()) {
+                blocks.machine.unwatch(&root);
+            }
+        }
     }
 
     fn known_addresses(&mut self) -> BTreeMap<PeerId, Vec<Multiaddr>> {

@@ -67,6 +67,7 @@ impl Driver {
         }
         self.network.shared.meter.tick(now);
         self.close_dropped_sessions(now);
+        self.end_watches();
         self.trim(now);
         if self.upkeep.save_due <= now {
             self.upkeep.save_due = now + SAVE_EVERY;
@@ -74,7 +75,6 @@ impl Driver {
         }
     }
 
-    fn close_dropped_sessions(&mut self, now: Instant) {
     pub(super) fn on_found(&mut self, Found { peer, addresses }: Found) {
         let now = Instant::now();
         let private = self.config.swarm_key.is_some();
@@ -111,6 +111,7 @@ impl Driver {
         }
     }
 
+    fn close_dropped_sessions(&mut self, now: Instant) {
         let Some(blocks) = &self.blocks else { return };
         let dropped = blocks.sessions.iter().filter(|(_, sender)| sender.is_closed());
         for session in dropped.map(|(session, _)| *session).collect::<Vec<_>>() {
