@@ -4,14 +4,16 @@
 //! CPU without SHA instructions. Which way is taken is decided at run time. The vector code is another party's and
 //! unaudited: before its first use it must agree with `sha2` in this process, or it is not used at all.
 
+mod function;
 mod many;
 
 use bytes::Bytes;
 use cid::{Cid, Version};
 use multihash::Multihash;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256};
 
 use crate::block::{Block, BlockError, MAX_BLOCK_SIZE};
+pub use function::{BlakeLength, Function, MAX_DIGEST, MAX_INLINE, MIN_DIGEST};
 use many::sha256_many;
 
 /// Check many blocks of others; the answers are in the order of the questions.
@@ -105,49 +107,6 @@ impl LeafKind {
     }
 }
 
-/// The hash functions we speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// The digest is the content itself, at most [`MAX_INLINE`] bytes.
-    Identity,
-    /// The one that nearly all blocks have.
-    Sha2_256,
-    /// Twice as long.
-    Sha2_512,
-}
-
-impl Function {
-    /// Its multihash code.
-    pub fn code(self) -> u64 {
-        match self {
-            Function::Identity => 0x00,
-            Function::Sha2_256 => 0x12,
-            Function::Sha2_512 => 0x13,
-        }
-    }
-
-    /// The function of a multihash code.
-    pub fn from_code(code: u64) -> Option<Function> {
-        [Function::Identity, Function::Sha2_256, Function::Sha2_512]
-            .into_iter()
-            .find(|function| function.code() == code)
-    }
-
-    fn has_length(self, length: usize) -> bool {
-        match self {
-            Function::Identity => length <= MAX_INLINE,
-            Function::Sha2_256 => (MIN_DIGEST..=32).contains(&length),
-            Function::Sha2_512 => (MIN_DIGEST..=64).contains(&length),
-        }
-    }
-}
-
-/// Most bytes that a CID itself can hold: what the CIDs of this workspace have room for (others allow 128).
-pub const MAX_INLINE: usize = 64;
-
-/// A shorter digest proves nothing: with fewer bits, bytes to match a given digest can be found (boxo's bound).
-pub const MIN_DIGEST: usize = 20;
-
 /// Bytes that were hashed here, on their way into a `Block`. Made in this file only.
 #[derive(Debug)]
 pub(crate) struct Proven {
@@ -178,8 +137,7 @@ pub(crate) fn prove(expect: Expect, data: Bytes) -> Result<Proven, BlockError> {
     let function = Function::from_code(code).filter(|function| function.has_length(length));
     match function.ok_or(BlockError::UnsupportedHash { code, length })? {
         Function::Identity => prove_with(expect, data.clone(), &data),
-        Function::Sha2_256 => prove_with(expect, data.clone(), &Sha256::digest(&data)),
-        Function::Sha2_512 => prove_with(expect, data.clone(), &Sha512::digest(&data)),
+        function => prove_with(expect, data.clone(), &function.digest(&data)),
     }
 }
 
@@ -208,13 +166,15 @@ fn prove_with(expect: Expect, data: Bytes, digest: &[u8]) -> Result<Proven, Bloc
     }
 }
 
+/// For names of our own.
+pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
+    Sha256::digest(data).into()
+}
+
 fn multihash(function: Function, data: &[u8]) -> Option<Multihash<64>> {
-    match function {
-        Function::Identity => Multihash::wrap(function.code(), data),
-        Function::Sha2_256 => Multihash::wrap(function.code(), &Sha256::digest(data)),
-        Function::Sha2_512 => Multihash::wrap(function.code(), &Sha512::digest(data)),
-    }
-    .ok()
+    let digest = function.digest(data);
+    let length = function.length().unwrap_or(digest.len());
+    Multihash::wrap(function.code(), digest.get(..length)?).ok()
 }
 
 #[cfg(test)]
@@ -273,27 +233,43 @@ mod tests {
         assert!(matches!(verify(prefix(2, RAW, 0x12, 32)), Err(BlockError::BadPrefix { .. })));
         assert!(matches!(verify(prefix(1, RAW, 0x00, 3)), Err(BlockError::BadPrefix { .. })));
         assert!(matches!(verify(prefix(1, RAW, 0x00, 5)), Err(BlockError::BadPrefix { .. })));
-        assert!(matches!(verify(prefix(1, RAW, 0xb220, 32)), Err(BlockError::UnsupportedHash { .. })));
+        assert!(matches!(verify(prefix(1, RAW, 0xd5, 16)), Err(BlockError::UnsupportedHash { .. })));
     }
 
     #[test]
     fn takes_digests_cut_to_twenty_bytes_and_refuses_shorter_ones() {
         let data = Bytes::from_static(b"cut");
-        let cut =
-            |length: usize| Cid::new_v1(RAW, Multihash::wrap(0x12, &Sha256::digest(&data)[..length]).expect("short"));
+        let digest = Function::Sha2_256.digest(&data);
+        let cut = |length: usize| Cid::new_v1(RAW, Multihash::wrap(0x12, &digest[..length]).expect("short"));
 
         assert!(Block::verify(cut(20), data.clone()).is_ok());
         assert_eq!(Block::verify(cut(19), data.clone()), Err(BlockError::UnsupportedHash { code: 0x12, length: 19 }));
     }
 
     #[test]
-    fn speaks_sha2_512_and_no_unknown_function() {
-        let kind = LeafKind { codec: RAW, version: Version::V1, hash: Function::Sha2_512 };
-        let block = Block::of(kind, Bytes::from_static(b"abc"));
+    fn makes_and_proves_blocks_of_every_function() {
+        let data = Bytes::from_static(b"abc");
+        for name in ["sha1", "sha2-512", "dbl-sha2-256", "sha3-224", "keccak-256", "shake-256", "blake2b-160", "blake3"]
+        {
+            let hash = Function::from_name(name).expect(name);
+            let block = Block::of(LeafKind { codec: RAW, version: Version::V1, hash }, data.clone());
 
-        assert_eq!(block.cid().hash().digest()[..4], [0xdd, 0xaf, 0x35, 0xa1]);
-        assert!(Block::verify(*block.cid(), Bytes::from_static(b"abc")).is_ok());
-        assert!(supported(0x13) && !supported(0x1e));
+            assert_eq!(Some(usize::from(block.cid().hash().size())), hash.length(), "{name}");
+            assert!(Block::verify(*block.cid(), data.clone()).is_ok(), "{name}");
+            assert!(Block::verify(*block.cid(), Bytes::from_static(b"abd")).is_err(), "{name}");
+        }
+        assert!(supported(0x1e) && !supported(0xd5));
+    }
+
+    #[test]
+    fn a_longer_digest_of_blake3_is_proved_to_its_end() {
+        let data = Bytes::from_static(b"abc");
+        let mut digest = Function::Blake3.digest(&data);
+        let cid = |digest: &[u8]| Cid::new_v1(RAW, Multihash::wrap(0x1e, digest).expect("it fits"));
+
+        assert!(Block::verify(cid(&digest), data.clone()).is_ok());
+        digest[63] ^= 1;
+        assert!(matches!(Block::verify(cid(&digest), data), Err(BlockError::HashMismatch { .. })));
     }
 
     #[test]

@@ -184,6 +184,17 @@ impl Call {
                 None => return Err(Failure::usage(format!("option cid-base: {name:?} is no multibase"))),
             },
         };
+        self.form(base)
+    }
+
+    /// As [`cid_form`](Self::cid_form); where no base is asked for, version 1 below a CID of version 1, as in Kubo.
+    pub(super) fn cid_form_like(&self, cid: &Cid) -> Result<CidForm, Failure> {
+        let form = self.cid_form()?;
+        let is_free = self.text("cid-base")?.is_none() && self.flag("upgrade-cidv0-in-output")?.is_none();
+        Ok(CidForm { upgrade: form.upgrade || is_free && cid.version() == cid::Version::V1, ..form })
+    }
+
+    fn form(&self, base: Option<Base>) -> Result<CidForm, Failure> {
         // As in Kubo: a base that CIDv0 does not have implies CIDv1.
         let upgrade = self.flag("upgrade-cidv0-in-output")?.unwrap_or(base.is_some_and(|base| base != Base::Base58Btc));
         Ok(CidForm { base, upgrade })
@@ -191,7 +202,7 @@ impl Call {
 }
 
 /// How to write a CID.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CidForm {
     base: Option<Base>,
     upgrade: bool,
@@ -242,14 +253,8 @@ pub(super) fn cid_only(text: &str) -> Result<Cid, Failure> {
 
 /// A hash function by its name in the table of multicodecs.
 pub(super) fn hash_function(name: &str) -> Result<Function, Failure> {
-    match name.to_ascii_lowercase().as_str() {
-        "identity" => Ok(Function::Identity),
-        "sha2-256" => Ok(Function::Sha2_256),
-        "sha2-512" => Ok(Function::Sha2_512),
-        _ => {
-            Err(Failure::usage(format!("unrecognized hash function: {name:?}; known are sha2-256, sha2-512, identity")))
-        }
-    }
+    Function::from_name(&name.to_ascii_lowercase())
+        .ok_or_else(|| Failure::usage(format!("unrecognized hash function: {name:?}; known are {}", Function::names())))
 }
 
 pub(super) fn address(text: &str) -> Result<Multiaddr, Failure> {
