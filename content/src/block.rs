@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cid::{Cid, Version};
 
-use crate::dag_pb;
 use crate::hash::{self, Expect, Function, LeafKind, Proven};
+use crate::ipld;
 
 /// Bytes and the CID that they match. There is no way to make one whose bytes do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +56,9 @@ impl Block {
         self.data
     }
 
-    /// The blocks this one names, in its order, with repetitions. Codecs other than dag-pb have none here.
+    /// The blocks this one names, in its order, with repetitions; an error where its codec is not known here.
     pub fn links(&self) -> Result<Links, BlockError> {
-        if self.cid.codec() != DAG_PB {
-            return Ok(Links::default());
-        }
-        dag_pb::links(&self.data).map_err(|source| BlockError::BadNode { cid: self.cid, source })
+        ipld::links(self.cid.codec(), &self.data).map_err(|source| BlockError::BadNode { cid: self.cid, source })
     }
 }
 
@@ -87,12 +84,12 @@ pub const DAG_PB: u64 = 0x70;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// The bytes match, but they are no node of their codec.
-    #[error("block {cid}: not a dag-pb node")]
+    #[error("block {cid} cannot be followed")]
     BadNode {
         /// Which block.
         cid: Cid,
         /// What is wrong with it.
-        source: dag_pb::DecodeError,
+        source: ipld::NodeError,
     },
     /// A prefix names a CID that cannot be.
     #[error("no CID has version {version}, codec {codec:#x}, hash {code:#x} and {length} bytes of digest")]

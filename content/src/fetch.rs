@@ -10,14 +10,15 @@ mod entity;
 mod tests;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::Block;
-use crate::block::RAW;
+use crate::block::{BlockError, RAW};
+use crate::seen::Seen;
 use crate::unixfs::{Metadata, NodeError};
 use window::{Item, Key, Window};
 
@@ -30,7 +31,7 @@ pub struct Fetch {
     /// What was needed and asked for, and where in the content it stands.
     waiting: BTreeMap<Cid, Vec<Key>>,
     /// Interior nodes that a walk of a whole DAG has been at.
-    visited: BTreeSet<Digest>,
+    visited: Seen,
     progress: Progress,
     entries: u64,
     left_out: bool,
@@ -130,8 +131,6 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-type Digest = [u8; 16];
-
 impl Fetch {
     /// A download of what `selector` names under `root`.
     pub fn new(root: Cid, selector: Selector, limits: Limits) -> Self {
@@ -140,7 +139,7 @@ impl Fetch {
             limits,
             window: Window::default(),
             waiting: BTreeMap::new(),
-            visited: BTreeSet::new(),
+            visited: Seen::default(),
             progress: Progress::default(),
             entries: 0,
             left_out: false,
@@ -256,9 +255,9 @@ impl Fetch {
         if self.selector == Selector::Block {
             return Ok(());
         }
-        let links = block.links().map_err(|error| DagError::NoFile { cid: *block.cid(), why: error.to_string() })?;
+        let links = block.links().map_err(|error| DagError::Links(Box::new(error)))?;
         for (place, cid) in links.iter().enumerate() {
-            if cid.codec() != RAW && !self.visited.insert(digest(cid)) {
+            if cid.codec() != RAW && !self.visited.insert(cid) {
                 continue;
             }
             if self.visited.len() > self.limits.nodes {
@@ -268,15 +267,6 @@ impl Fetch {
         }
         Ok(())
     }
-}
-
-/// The part of a multihash by which visited nodes are told apart: 128 bits of its end.
-fn digest(cid: &Cid) -> Digest {
-    let bytes = cid.hash().digest();
-    let mut digest = Digest::default();
-    let taken = bytes.len().min(digest.len());
-    digest[..taken].copy_from_slice(&bytes[bytes.len() - taken..]);
-    digest
 }
 
 fn below(key: &Key, place: usize) -> Key {
@@ -307,6 +297,9 @@ pub enum DagError {
         /// What it holds.
         found: u64,
     },
+    /// What a block of the DAG links to cannot be known.
+    #[error(transparent)]
+    Links(Box<BlockError>),
     /// It is neither file nor folder.
     #[error("block {cid} is no file or folder: {why}")]
     NoFile {

@@ -5,14 +5,18 @@
 //! time and randomness are arguments.
 
 pub mod block;
+pub mod car;
 pub mod dag_pb;
 pub mod exchange;
 pub mod fetch;
 pub mod garbage;
 pub mod hash;
+pub mod ipld;
 pub mod mdns;
 pub mod path;
+pub mod seen;
 pub mod unixfs;
+pub mod walk;
 
 pub use block::Block;
 pub use cid::Cid;

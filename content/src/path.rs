@@ -9,12 +9,24 @@ use percent_encoding::percent_decode_str;
 /// A CID and the names to follow from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentPath {
+    /// How the names are read.
+    pub namespace: Namespace,
     /// Where the path begins.
     pub cid: Cid,
-    /// Names in folders, none of them empty, `.` or `..`.
+    /// Names in folders and keys of nodes, none of them empty, `.` or `..`.
     pub segments: Vec<String>,
     /// The name that a URI proposes (`?filename=`), whatever it is: names of files need not be text.
     pub filename: Option<Vec<u8>>,
+}
+
+/// What names mean in a dag-pb node. In nodes of other codecs they are keys, either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Namespace {
+    /// Names of a folder's entries.
+    #[default]
+    Ipfs,
+    /// Keys of the node: `Data`, `Links/0/Hash`.
+    Ipld,
 }
 
 impl ContentPath {
@@ -40,10 +52,14 @@ impl ContentPath {
     }
 }
 
-/// As `/ipfs/CID/path`.
+/// As `/ipfs/CID/path` or `/ipld/CID/path`.
 impl fmt::Display for ContentPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "/ipfs/{}", self.cid)?;
+        let namespace = match self.namespace {
+            Namespace::Ipfs => "ipfs",
+            Namespace::Ipld => "ipld",
+        };
+        write!(formatter, "/{namespace}/{}", self.cid)?;
         self.segments.iter().try_for_each(|segment| write!(formatter, "/{segment}"))
     }
 }
@@ -94,15 +110,16 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn parse_plain(text: &str) -> Result<ContentPath, PathError> {
-    let text = match text.strip_prefix("/ipfs/") {
-        Some(rest) => rest,
+    let (namespace, text) = match text.strip_prefix("/ipfs/") {
+        Some(rest) => (Namespace::Ipfs, rest),
+        None if text.starts_with("/ipld/") => (Namespace::Ipld, &text["/ipld/".len()..]),
         None if text.starts_with("/ipns/") => return Err(PathError::Name { text: text.into() }),
         None if text.starts_with('/') => return Err(PathError::NotContent { text: shorten(text) }),
-        None => text,
+        None => (Namespace::Ipfs, text),
     };
     let (cid, path) = split_first(text);
     let segments = follow(path.split('/').map(|segment| Ok(segment.to_owned())))?;
-    Ok(ContentPath { cid: parse_cid(cid)?, segments, filename: None })
+    Ok(ContentPath { namespace, cid: parse_cid(cid)?, segments, filename: None })
 }
 
 /// `host/ipfs/CID/path` or `CID.ipfs.host/path`.
@@ -141,7 +158,7 @@ impl<'a> Uri<'a> {
     fn content(&self, cid: &str, path: &str) -> Result<ContentPath, PathError> {
         let cid = parse_cid(&decode(cid)?)?;
         let segments = follow(path.split('/').map(decode))?;
-        Ok(ContentPath { cid, segments, filename: self.filename() })
+        Ok(ContentPath { namespace: Namespace::Ipfs, cid, segments, filename: self.filename() })
     }
 
     fn filename(&self) -> Option<Vec<u8>> {
@@ -256,9 +273,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_is_read_back(names in prop::collection::vec("[^/\\s]{1,9}", 0..5)) {
+        fn what_is_shown_is_read_back(names in prop::collection::vec("[^/\\s]{1,9}", 0..5), plain: bool) {
+            let namespace = if plain { Namespace::Ipld } else { Namespace::Ipfs };
             let segments = names.into_iter().filter(|name| name != "." && name != "..").collect();
-            let path = ContentPath { cid: parse_cid(V1).expect("sound"), segments, filename: None };
+            let path = ContentPath { namespace, cid: parse_cid(V1).expect("sound"), segments, filename: None };
 
             prop_assert_eq!(ContentPath::parse(&path.to_string()), Ok(path));
         }

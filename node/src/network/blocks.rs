@@ -211,14 +211,15 @@ impl Blocks {
         budget: OwnedSemaphorePermit,
         now: Instant,
     ) {
-        let links = result.and_then(|block| block.links().map(|links| (block, links)));
-        let (block, links) = match links {
-            Ok(proven) => proven,
+        let block = match result {
+            Ok(block) => block,
             Err(error) => {
                 tracing::warn!(%peer, %cid, %error, "a peer sent a bad block");
                 return self.machine.handle_bad(&peer, &cid, now);
             }
         };
+        // The bytes are those of the CID: that they are no node of its codec is not the peer's fault.
+        let links = block.links().unwrap_or_default();
         if self.machine.handle_verified(&peer, &cid, block.data().len(), links, now) {
             self.verified.push((block, budget));
         }

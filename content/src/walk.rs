@@ -1,0 +1,117 @@
+//! A walk of a whole DAG: depth first, in the order of the links, each block once, as `dag export` writes it.
+//!
+//! However often a DAG names a block, it is visited once: one that names a child a thousand times on each of forty levels has
+//! forty visits. What is ahead is bounded.
+
+use cid::Cid;
+
+use crate::seen::Seen;
+
+/// A walk under way.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    seen: Seen,
+    /// What is to be visited, the next one last.
+    ahead: Vec<Cid>,
+}
+
+impl Walk {
+    /// Goes on from `root`, unless it was visited.
+    pub fn begin(&mut self, root: Cid) {
+        self.ahead.push(root);
+    }
+
+    /// The block to visit next; `descend` says then what it links to.
+    pub fn next(&mut self) -> Option<Cid> {
+        loop {
+            let cid = self.ahead.pop()?;
+            if self.seen.insert(&cid) {
+                return Some(cid);
+            }
+        }
+    }
+
+    /// The links of the block that was visited last.
+    pub fn descend(&mut self, links: &[Cid]) -> Result<(), TooWide> {
+        let ahead = links.iter().rev().filter(|cid| !self.seen.contains(cid));
+        self.ahead.extend(ahead);
+        if self.ahead.len() > MAX_AHEAD || self.seen.len() > MAX_VISITED {
+            return Err(TooWide);
+        }
+        Ok(())
+    }
+
+    /// What comes next if none of it has links, at most `most`; something may be named twice.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = Cid> {
+        self.ahead.iter().rev().filter(|cid| !self.seen.contains(cid)).take(most).copied()
+    }
+
+    /// How many blocks were visited.
+    pub fn visited(&self) -> usize {
+        self.seen.len()
+    }
+}
+
+/// Most links that wait to be followed, some 100 MiB of them: sixteen of the widest nodes, one below the other.
+pub const MAX_AHEAD: usize = 1 << 20;
+
+/// Most blocks of one walk, at 16 bytes and the tree that holds them: 64 TiB of a mebibyte each.
+pub const MAX_VISITED: usize = 1 << 26;
+
+/// The DAG has more blocks than a walk can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the DAG is too wide: more than {MAX_AHEAD} links wait to be followed, or it has more than {MAX_VISITED} blocks"
+)]
+pub struct TooWide;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::block::{Block, RAW};
+
+    fn cid(number: u32) -> Cid {
+        *Block::new(RAW, Bytes::copy_from_slice(&number.to_be_bytes())).cid()
+    }
+
+    #[test]
+    fn goes_down_before_it_goes_on_and_visits_each_once() {
+        let mut walk = Walk::default();
+        walk.begin(cid(0));
+        assert_eq!(walk.next(), Some(cid(0)));
+        walk.descend(&[cid(1), cid(2), cid(1), cid(3)]).expect("narrow");
+        assert_eq!(walk.next(), Some(cid(1)));
+        walk.descend(&[cid(3), cid(0), cid(4)]).expect("narrow");
+        assert_eq!(walk.upcoming(9).collect::<Vec<_>>(), [cid(3), cid(4), cid(2), cid(3)]);
+
+        let rest: Vec<Cid> = std::iter::from_fn(|| walk.next()).collect();
+
+        assert_eq!(rest, [cid(3), cid(4), cid(2)]);
+        assert_eq!(walk.visited(), 5);
+    }
+
+    #[test]
+    fn a_dag_that_expands_is_as_long_as_it_is_deep() {
+        let mut walk = Walk::default();
+        walk.begin(cid(0));
+        let mut visits = 0;
+        while let Some(at) = walk.next() {
+            visits += 1;
+            let level = (0..40).find(|level| cid(*level) == at).expect("one of them");
+            walk.descend(&vec![cid((level + 1).min(39)); 1000]).expect("narrow");
+        }
+        assert_eq!(visits, 40);
+    }
+
+    #[test]
+    fn takes_the_most_links_and_refuses_one_more() {
+        let mut walk = Walk::default();
+        walk.begin(cid(0));
+        walk.next();
+
+        assert_eq!(walk.descend(&vec![cid(1); MAX_AHEAD]), Ok(()));
+        assert_eq!(walk.descend(&[cid(1)]), Err(TooWide));
+    }
+}
