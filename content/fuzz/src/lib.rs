@@ -3,14 +3,61 @@
 use bytes::{Bytes, BytesMut};
 use cidra_content::exchange::wire::native::{self, Frame};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
-use cidra_content::{Block, Cid, block, dag_pb, mdns, path};
+use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: &[(&str, Target)] =
-    &[("cid", cid), ("dag_pb", dag_pb), ("mdns", mdns), ("path", path), ("unixfs", unixfs), ("wire", wire)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("car", car),
+    ("cid", cid),
+    ("dag_pb", dag_pb),
+    ("ipld", ipld),
+    ("mdns", mdns),
+    ("path", path),
+    ("unixfs", unixfs),
+    ("wire", wire),
+];
 
 /// Takes any bytes, and panics when a promise is broken.
 pub type Target = fn(&[u8]);
+
+/// A CAR file, whole and in two parts: the same sections come of it, and no byte of it twice.
+pub fn car(data: &[u8]) {
+    let whole = sections(&[data]);
+    let (head, tail) = data.split_at(data.len() / 2);
+    assert_eq!(whole, sections(&[head, tail]));
+    let length: usize = whole.0.iter().map(|section| section.data.len() + section.cid.encoded_len()).sum();
+    assert!(length <= data.len());
+}
+
+fn sections(parts: &[&[u8]]) -> (Vec<car::Section>, Result<(), car::CarError>) {
+    let mut reader = car::Reader::default();
+    let mut sections = Vec::new();
+    for part in parts {
+        reader.push(Bytes::copy_from_slice(part));
+        loop {
+            match reader.poll() {
+                Ok(Some(section)) => sections.push(section),
+                Ok(None) => break,
+                Err(error) => return (sections, Err(error)),
+            }
+        }
+    }
+    let end = reader.finish();
+    (sections, end)
+}
+
+/// A node of each codec: what can be read can be written, and stays what it was.
+pub fn ipld(data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    for codec in [ipld::DAG_CBOR, ipld::DAG_JSON, ipld::CBOR, ipld::JSON] {
+        let links = ipld::links(codec, &data);
+        let Ok(node) = ipld::decode(codec, &data) else { continue };
+        assert!(links.expect("what can be built can be looked through").len() <= data.len());
+        let Ok(canonical) = ipld::encode(codec, &node) else { continue };
+        assert_eq!(ipld::decode(codec, &canonical), Ok(node.clone()));
+        assert_eq!(ipld::encode(codec, &node), Ok(canonical));
+    }
+}
 
 /// A CID in bytes, and blocks that claim it.
 pub fn cid(data: &[u8]) {
