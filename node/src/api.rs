@@ -12,6 +12,7 @@ mod call;
 mod cat;
 mod cidra;
 mod config;
+mod dag;
 mod doors;
 mod get;
 mod handover;
@@ -101,6 +102,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("commands", post(commands)),
         ("config", post(config::config)),
         ("config/show", post(config::show)),
+        ("dag/export", post(dag::export)),
+        ("dag/get", post(dag::get)),
+        ("dag/import", post(dag::import)),
+        ("dag/put", post(dag::put)),
+        ("dag/resolve", post(dag::resolve)),
+        ("dag/stat", post(dag::stat)),
         ("dht/findpeer", post(routing::find_peer)),
         ("dht/findprovs", post(routing::find_providers)),
         ("dht/provide", post(routing::provide)),
@@ -111,12 +118,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("pin/ls", post(pin::ls)),
         ("pin/rm", post(pin::rm)),
         ("ping", post(ping::ping)),
+        ("refs", post(refs::list)),
         ("refs/local", post(refs::local)),
         ("repo/gc", post(repo::gc)),
         ("repo/ls", post(refs::local)),
         ("repo/stat", post(repo::stat)),
         ("repo/verify", post(repo::verify)),
         ("repo/version", post(repo::version)),
+        ("resolve", post(dag::resolve_path)),
         ("routing/findpeer", post(routing::find_peer)),
         ("routing/findprovs", post(routing::find_providers)),
         ("routing/provide", post(routing::provide)),

@@ -15,6 +15,7 @@ mod completion;
 mod config;
 mod content_argument;
 mod daemon;
+mod dag;
 mod endpoint;
 mod failure;
 mod get;
@@ -28,6 +29,7 @@ mod ping;
 mod progress;
 mod refs;
 mod repo;
+mod resolve;
 mod routing;
 mod send;
 mod session;
@@ -81,6 +83,7 @@ fn start(arguments: Arguments) -> Outcome {
         }
         Command::Cat(_) => cat::check(&output)?,
         Command::Block(arguments) => block::check(arguments, &output)?,
+        Command::Dag(arguments) => dag::check(arguments, &output)?,
         _ => {}
     }
     start_log(&command, &global)?;
@@ -161,6 +164,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Bootstrap(arguments) => bootstrap::run(arguments, session).await,
         Command::Cat(arguments) => cat::run(arguments, session).await,
         Command::Config(arguments) => config::run(arguments, session).await,
+        Command::Dag(arguments) => dag::run(arguments, session).await,
         Command::Get(arguments) => get::run(arguments, session).await,
         Command::Health(_) => health::run(session).await,
         Command::Id(arguments) => id::run(arguments, session).await,
@@ -169,6 +173,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Ping(arguments) => ping::run(arguments, session).await,
         Command::Refs(arguments) => refs::run(arguments, session).await,
         Command::Repo(arguments) => repo::run(arguments, session).await,
+        Command::Resolve(arguments) => resolve::run(arguments, session).await,
         Command::Routing(arguments) => routing::run(arguments, session).await,
         Command::Send(arguments) => send::run(arguments, session).await,
         Command::Shutdown(_) => shutdown::run(session).await,
@@ -196,7 +201,11 @@ impl Command {
 
     /// Whether it ends for want of somebody who delivers.
     fn fetches(&self) -> bool {
-        matches!(self, Self::Block(_) | Self::Cat(_) | Self::Get(_) | Self::Ls(_) | Self::Pin(_))
+        match self {
+            Self::Block(_) | Self::Cat(_) | Self::Dag(_) | Self::Get(_) | Self::Ls(_) => true,
+            Self::Pin(_) | Self::Refs(_) | Self::Resolve(_) => true,
+            _ => false,
+        }
     }
 }
 

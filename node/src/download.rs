@@ -4,6 +4,7 @@
 //! it puts out is read from the store and proved once more. It works only while `next` is awaited, so a reader that is
 //! slow slows it, and dropping it ends it.
 
+mod failure;
 mod gather;
 mod report;
 #[cfg(test)]
@@ -18,15 +19,15 @@ use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
 use cidra_content::fetch::{self, DagError, Fetch, Limits, Output, Path, Progress, Selector};
 use cidra_content::hash;
-use cidra_content::unixfs::shard::DirectoryReadError;
 use cidra_content::unixfs::{Entity, Metadata};
 use futures::future::join_all;
 use libp2p::Multiaddr;
 use tokio::time::{Instant, sleep_until};
 
 use crate::network::{Session, SessionEvent};
-use crate::node::{Node, NodeError};
+use crate::node::Node;
 use crate::store::{Lease, StoreError};
+pub use failure::FetchError;
 pub(crate) use gather::gather;
 use report::Patience;
 
@@ -333,67 +334,3 @@ const LOOK_UP: usize = 256;
 /// Blocks read and proved side by side.
 const READ_AHEAD: usize = 4;
 const STATE_EVERY: Duration = Duration::from_millis(500);
-
-/// Why content cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// Its blocks make no sense.
-    #[error(transparent)]
-    Dag(#[from] DagError),
-    /// A folder of many blocks is malformed.
-    #[error("folder {cid} is malformed")]
-    Folder {
-        /// The folder.
-        cid: Cid,
-        /// What is wrong.
-        source: Box<DirectoryReadError>,
-    },
-    /// There is no network to fetch from.
-    #[error(transparent)]
-    Network(#[from] NodeError),
-    /// A name that the folder does not have.
-    #[error("no link named {name:?} under {cid}")]
-    NoSuchName {
-        /// The folder.
-        cid: Cid,
-        /// The name.
-        name: String,
-    },
-    /// Only the store was asked, and it does not have it.
-    #[error("block {cid} is not here, and fetching is off (--offline)")]
-    NotHere {
-        /// The block.
-        cid: Cid,
-    },
-    /// Peers were asked, and none delivered. In brackets the words by which clients of Kubo know it.
-    #[error("nobody delivered block {cid} within {} s (context deadline exceeded): {report}", waited.as_secs())]
-    NotDelivered {
-        /// The block.
-        cid: Cid,
-        /// For how long nothing came.
-        waited: Duration,
-        /// Whom we asked, what they said, what to do.
-        report: String,
-    },
-    /// The node was stopped meanwhile.
-    #[error("the node stopped while it fetched")]
-    Stopped,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Its bytes could not be proved.
-    #[error("block {cid} is named by hash function {code:#x}, which this version cannot check")]
-    UnsupportedHash {
-        /// The block.
-        cid: Cid,
-        /// The multihash code.
-        code: u64,
-    },
-}
-
-impl FetchError {
-    /// Whether the content is not to be had, rather than something being broken (exit code 3 of the command line).
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoSuchName { .. } | Self::NotHere { .. } | Self::NotDelivered { .. })
-    }
-}

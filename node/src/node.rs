@@ -3,7 +3,9 @@
 //! The handle that the API, the gateway and programs hold. The network of a daemon starts with it; that of a single command
 //! when first something is not in the store.
 
+mod archive;
 mod configure;
+mod dag;
 mod handover;
 mod read;
 
@@ -29,9 +31,11 @@ use crate::repository::{Repository, RepositoryError};
 pub use crate::store::Ticket;
 use crate::store::guests::Guests;
 use crate::store::{self, Root, RootKind, Store, StoreError};
+pub use archive::{ArchiveError, ArchiveImport};
 pub use configure::Tokens;
+pub use dag::DagReader;
 pub use handover::Settled;
-pub use read::{Kind, Listed};
+pub use read::{Kind, Listed, Resolved};
 
 /// A node. Clones are handles of the same one.
 #[derive(Clone)]

@@ -4,9 +4,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
-use cidra_content::block::{DAG_PB, MAX_BLOCK_SIZE, RAW};
-use cidra_content::hash::{Function, LeafKind};
-use serde_json::{Value, json};
+use cid::Cid;
+use cidra_content::block::MAX_BLOCK_SIZE;
+use cidra_content::hash::{Expect, Function, MIN_DIGEST, Prefix};
+use cidra_content::ipld;
+use serde_json::json;
 
 use super::answer::{Answer, Failure, Shape, one, stream};
 use super::call::{Call, Piped, cid_only, hash_function};
@@ -35,7 +37,7 @@ pub(super) async fn stat(State(node): State<Node>, Piped(call): Piped) -> Answer
 
 /// Each part of the upload is a block.
 pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call, body: Body) -> Answer {
-    let kind = kind(&call)?;
+    let kind = Kind::of(&call)?;
     let form = call.cid_form()?;
     let pin = call.is("pin")?;
     let mut upload = Upload::new(&headers, body)?;
@@ -53,7 +55,10 @@ pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call
                 continue;
             }
             if let Some(data) = data.take() {
-                output.object(&keep(&node, kind, data.freeze(), pin, |cid| form.text(cid)).await?).await;
+                let data = data.freeze();
+                let size = data.len();
+                let cid = keep(&node, kind.prefix(&data), data, pin).await?;
+                output.object(&json!({"Key": form.text(&cid), "Size": size})).await;
             }
             match piece {
                 None => return Ok(()),
@@ -64,69 +69,82 @@ pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call
     .await
 }
 
-const TOO_BIG: &str = "produced block is over 2MiB: big blocks can't be exchanged with other peers; consider adding it as a file, which is cut into smaller blocks";
+/// Why a block of more than [`MAX_BLOCK_SIZE`] is refused (Kubo has --allow-big-block).
+pub(super) const TOO_BIG: &str = "produced block is over 2MiB: big blocks can't be exchanged with other peers; consider adding it as a file, which is cut into smaller blocks";
 
-async fn keep(
-    node: &Node,
-    kind: LeafKind,
-    data: Bytes,
-    pin: bool,
-    text: impl Fn(&cid::Cid) -> String,
-) -> Result<Value, Failure> {
-    let size = data.len();
-    let block = node.pool().make(kind, vec![data]).await.pop().expect("one comes back for one");
+/// Stores one block and gives its CID; with `pin` it is kept, with all below it that is here.
+pub(super) async fn keep(node: &Node, prefix: Prefix, data: Bytes, pin: bool) -> Result<Cid, Failure> {
+    let verified = node.pool().verify(vec![(Expect::Prefix(prefix), data)]).await;
+    let block = verified.into_iter().next().expect("one comes back for one");
+    let block = block.map_err(|error| Failure::misused(&error))?;
     let cid = *block.cid();
     node.store().put(vec![block]).await?;
     node.store().commit().await?;
     if pin {
         node.record_pin(cid, true, None).await?;
     }
-    Ok(json!({"Key": text(&cid), "Size": size}))
+    Ok(cid)
 }
 
-fn kind(call: &Call) -> Result<LeafKind, Failure> {
-    let hash = hash_function(call.text("mhtype")?.filter(|name| !name.is_empty()).unwrap_or("sha2-256"))?;
-    let whole = match hash {
-        Function::Identity => -1,
-        Function::Sha2_256 => 32,
-        Function::Sha2_512 => 64,
-    };
-    if call.number::<i64>("mhlen")?.is_some_and(|length| length != -1 && length != whole) {
-        return Err(Failure::usage("mhlen: only hashes of full length are made"));
-    }
-    let codec = call.text("cid-codec")?.filter(|name| !name.is_empty());
-    let format = call.text("format")?.filter(|name| !name.is_empty());
-    let (name, version) = match (codec, format) {
-        (Some(codec), Some(_)) if codec != "raw" => {
-            return Err(Failure::usage(
-                "unable to use \"format\" (deprecated) and a custom \"cid-codec\" at the same time",
-            ));
+/// How the CIDs of a `block put` are made. Kubo's rules, in which `format` is the older name of `cid-codec`.
+struct Kind {
+    version: u64,
+    codec: u64,
+    hash: Function,
+    /// `None`: as many bytes as the function gives.
+    length: Option<usize>,
+}
+
+impl Kind {
+    fn of(call: &Call) -> Result<Self, Failure> {
+        let hash = hash_function(call.text("mhtype")?.filter(|name| !name.is_empty()).unwrap_or("sha2-256"))?;
+        let length = match call.number::<i64>("mhlen")?.filter(|length| *length != -1) {
+            None => None,
+            Some(length) => match usize::try_from(length).ok().filter(|length| hash.has_length(*length)) {
+                Some(length) => Some(length),
+                None => {
+                    let what = format!("mhlen: a digest of {} cannot have {length} bytes", hash.name());
+                    return Err(Failure::usage(format!("{what}: {MIN_DIGEST} are the fewest that prove anything")));
+                }
+            },
+        };
+        let codec = call.text("cid-codec")?.filter(|name| !name.is_empty());
+        let format = call.text("format")?.filter(|name| !name.is_empty());
+        let (name, version) = match (codec, format) {
+            (Some(codec), Some(_)) if codec != "raw" => {
+                return Err(Failure::usage(
+                    "unable to use \"format\" (deprecated) and a custom \"cid-codec\" at the same time",
+                ));
+            }
+            (_, Some("v0")) => ("dag-pb", 0),
+            (_, Some("protobuf")) => ("dag-pb", 1),
+            (_, Some("cbor")) => ("dag-cbor", 1),
+            (_, Some(format)) => (format, 1),
+            (codec, None) => (codec.unwrap_or("raw"), 1),
+        };
+        if version == 0 && (hash != Function::Sha2_256 || length.is_some_and(|length| length != 32)) {
+            return Err(Failure::usage("only sha2-256 with 32 bytes is allowed with CIDv0"));
         }
-        (_, Some("v0")) => ("dag-pb", cid::Version::V0),
-        (_, Some("protobuf")) => ("dag-pb", cid::Version::V1),
-        (_, Some("cbor")) => ("dag-cbor", cid::Version::V1),
-        (_, Some(format)) => (format, cid::Version::V1),
-        (codec, None) => (codec.unwrap_or("raw"), cid::Version::V1),
-    };
-    let Some((_, codec)) = CODECS.iter().find(|(known, _)| *known == name) else {
-        return Err(Failure::usage(format!(
-            "cid-codec {name}: unknown; known are {}",
-            CODECS.map(|(name, _)| name).join(", ")
-        )));
-    };
-    Ok(LeafKind { codec: *codec, version, hash })
+        Ok(Self { version, codec: codec_argument("cid-codec", name)?, hash, length })
+    }
+
+    fn prefix(&self, data: &Bytes) -> Prefix {
+        prefix(self.version, self.codec, self.hash, self.length, data)
+    }
 }
 
-const CODECS: [(&str, u64); 8] = [
-    ("raw", RAW),
-    ("dag-pb", DAG_PB),
-    ("dag-cbor", 0x71),
-    ("dag-json", 0x0129),
-    ("dag-jose", 0x85),
-    ("cbor", 0x51),
-    ("json", 0x0200),
-    ("libp2p-key", 0x72),
-];
+/// Of a CID to be made for these bytes.
+pub(super) fn prefix(version: u64, codec: u64, hash: Function, length: Option<usize>, data: &Bytes) -> Prefix {
+    let length = length.or(hash.length()).unwrap_or(data.len());
+    Prefix { version, codec, code: hash.code(), length }
+}
+
+/// A codec by its name.
+pub(super) fn codec_argument(option: &str, name: &str) -> Result<u64, Failure> {
+    ipld::codec_code(name).ok_or_else(|| {
+        Failure::usage(format!("{option}: unknown multicodec {name:?}; known are {}", ipld::codec_names()))
+    })
+}
 
 /// An object for each block: removed, or why not.
 pub(super) async fn rm(State(node): State<Node>, call: Call) -> Answer {

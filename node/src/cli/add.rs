@@ -145,7 +145,10 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
 }
 
 /// Drives both until the answer has ended; a sender that still waits for its source is given up then.
-async fn both<T>(sending: impl Future<Output = Outcome>, receiving: impl Future<Output = T>) -> (Outcome, T) {
+pub(super) async fn both<T>(
+    sending: impl Future<Output = Outcome>,
+    receiving: impl Future<Output = T>,
+) -> (Outcome, T) {
     let (mut sending, mut receiving) = (pin!(sending), pin!(receiving));
     let mut sent = None;
     loop {

@@ -14,8 +14,8 @@ use super::endpoint::Endpoint;
 use super::failure::{Failure, Outcome};
 use super::units::parse_duration;
 use super::{
-    add, block, bootstrap, cat, completion, config, daemon, get, health, id, ls, network, pin, ping, refs, repo,
-    routing, send, shutdown, stats, swarm, version,
+    add, block, bootstrap, cat, completion, config, daemon, dag, get, health, id, ls, network, pin, ping, refs, repo,
+    resolve, routing, send, shutdown, stats, swarm, version,
 };
 
 /// A content-addressed file network: add files, get them by hash from whoever has them.
@@ -134,6 +134,7 @@ pub(super) enum Command {
     Completion(completion::Arguments),
     Config(config::Arguments),
     Daemon(daemon::Arguments),
+    Dag(dag::Arguments),
     Get(get::Arguments),
     Health(health::Arguments),
     Id(id::Arguments),
@@ -143,6 +144,7 @@ pub(super) enum Command {
     Ping(ping::Arguments),
     Refs(refs::Arguments),
     Repo(repo::Arguments),
+    Resolve(resolve::Arguments),
     Routing(routing::Arguments),
     Send(send::Arguments),
     Shutdown(shutdown::Arguments),

@@ -44,6 +44,9 @@ struct Put {
     /// What the bytes are: raw, dag-pb, …
     #[arg(long, default_value = "raw", value_name = "CODEC")]
     cid_codec: String,
+    /// The older name of --cid-codec: v0, protobuf, cbor, raw
+    #[arg(short, long, hide = true, value_name = "FORMAT")]
+    format: Option<String>,
     /// The hash function
     #[arg(long, default_value = "sha2-256", value_name = "HASH")]
     mhtype: String,
@@ -123,6 +126,7 @@ async fn put(arguments: Put, session: &mut Session) -> Outcome {
             .option("cid-codec", &arguments.cid_codec)
             .option("mhtype", &arguments.mhtype)
             .option("mhlen", arguments.mhlen.to_string())
+            .maybe("format", arguments.format.as_ref())
             .flag("pin", arguments.pin)
             .files(&[bytes]);
         let mut answer = session.client.send(call).await?;

@@ -2,10 +2,11 @@
 
 use cid::Cid;
 use cidra_content::fetch::DagError;
-use cidra_content::path::ContentPath;
+use cidra_content::ipld::{self, Ipld, Walked};
+use cidra_content::path::{ContentPath, Namespace};
 use cidra_content::unixfs::shard::{Found, ShardLookup};
 use cidra_content::unixfs::{DirectoryReader, DirectoryStep, Entity, Entry};
-use cidra_content::{Block, block};
+use cidra_content::{Block, block, dag_pb};
 
 use super::Node;
 use crate::download::{FetchError, FetchOptions, gather};
@@ -17,28 +18,57 @@ impl Node {
         blocks.pop().ok_or(FetchError::NotHere { cid: *cid })
     }
 
-    /// The CID at the end of a path.
+    /// The CID at the end of a path; fails where that is a value within a block.
     pub async fn resolve(&self, path: &ContentPath, options: &FetchOptions) -> Result<Cid, FetchError> {
-        let mut cid = path.cid;
-        for name in &path.segments {
-            let found = self.child(cid, name.as_bytes(), options).await?;
-            cid = found.ok_or_else(|| FetchError::NoSuchName { cid, name: name.clone() })?;
+        let Resolved { cid, rest } = self.follow(path, options).await?;
+        if rest.is_empty() { Ok(cid) } else { Err(FetchError::NoBlock { cid, rest }) }
+    }
+
+    /// Follows a path through folders and nodes: to a block, or to a value within one.
+    pub async fn follow(&self, path: &ContentPath, options: &FetchOptions) -> Result<Resolved, FetchError> {
+        let (mut cid, mut names) = (path.cid, &path.segments[..]);
+        while let [name, below @ ..] = names {
+            if cid.codec() == block::RAW || path.namespace == Namespace::Ipfs && cid.codec() == block::DAG_PB {
+                let found = self.child(cid, name.as_bytes(), options).await?;
+                cid = found.ok_or_else(|| FetchError::NoSuchName { cid, name: name.clone() })?;
+                names = below;
+                continue;
+            }
+            let node = self.ipld(&cid, options).await?;
+            match ipld::walk(&node, names).map_err(|source| FetchError::NoSuchKey { cid, source })? {
+                Walked::Value(_) => break,
+                Walked::Link { cid: linked, used } => (cid, names) = (linked, &names[used..]),
+            }
         }
-        Ok(cid)
+        Ok(Resolved { cid, rest: names.to_vec() })
+    }
+
+    /// The node of a block.
+    pub async fn ipld(&self, cid: &Cid, options: &FetchOptions) -> Result<Ipld, FetchError> {
+        let block = self.block(cid, options).await?;
+        ipld::decode(cid.codec(), block.data()).map_err(|source| FetchError::NotANode { cid: *cid, source })
     }
 
     async fn child(&self, folder: Cid, name: &[u8], options: &FetchOptions) -> Result<Option<Cid>, FetchError> {
         let mut cid = folder;
         let mut lookup = ShardLookup::new(name);
         loop {
-            match self.entity(&cid, options).await? {
-                Entity::Directory(directory) => return Ok(directory.find(name).map(|entry| entry.cid)),
-                Entity::Shard(shard) => match lookup.step(&shard) {
+            let block = self.block(&cid, options).await?;
+            match Entity::parse(&block) {
+                Ok(Entity::Directory(directory)) => return Ok(directory.find(name).map(|entry| entry.cid)),
+                Ok(Entity::Shard(shard)) => match lookup.step(&shard) {
                     Found::Absent => return Ok(None),
                     Found::Entry(entry) => return Ok(Some(entry.cid)),
                     Found::Shard(below) => cid = below,
                 },
-                Entity::File(_) | Entity::Raw(_) | Entity::Symlink(_) => return Ok(None),
+                Ok(Entity::File(_) | Entity::Raw(_) | Entity::Symlink(_)) => return Ok(None),
+                // A dag-pb node that is no file or folder has named links all the same.
+                Err(error) => match dag_pb::Node::decode(block.data()) {
+                    Ok(node) if cid == folder => {
+                        return Ok(node.links.iter().find(|link| link.name == name).map(|link| link.cid));
+                    }
+                    _ => return Err(DagError::from(error).into()),
+                },
             }
         }
     }
@@ -96,6 +126,15 @@ impl Node {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The last block on the way.
+    pub cid: Cid,
+    /// What is left of the path: where in the node of that block the value stands.
+    pub rest: Vec<String>,
 }
 
 /// Shards of a folder that are fetched side by side.

@@ -1,0 +1,32 @@
+//! `cidra dag export`: a DAG as a CAR file on standard output.
+
+use clap::Args;
+
+use crate::cli::call::Call;
+use crate::cli::content_argument::{Content, Fetching};
+use crate::cli::failure::Outcome;
+use crate::cli::progress::Progress;
+use crate::cli::session::Session;
+
+/// Write a DAG to standard output as a CAR file
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra dag export CID > photos.car")]
+pub(super) struct Arguments {
+    /// The root: a CID, or a path under one
+    #[arg(value_name = "CID[/PATH]")]
+    path: Content,
+    #[command(flatten)]
+    fetching: Fetching,
+}
+
+pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
+    let mut progress = Progress::start(session.shows_progress(), format!("looking for {}", arguments.path.text));
+    let call = arguments.fetching.into_call(Call::new("dag/export").argument(&arguments.path), &session.global);
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    while let Some(bytes) = progress.watch(answer.bytes()).await? {
+        progress.before_output();
+        session.output.bytes(&bytes)?;
+        progress.advance(bytes.len() as u64);
+    }
+    session.output.flush()
+}
