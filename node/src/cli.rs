@@ -65,6 +65,22 @@ pub fn main() -> ExitCode {
     ExitCode::from(failure.exit().code())
 }
 
+/// All commands as they are typed, such as `pin add`, for whoever has to try each of them.
+pub fn commands() -> Vec<String> {
+    fn collect(command: &clap::Command, path: &str, all: &mut Vec<String>) {
+        for below in command.get_subcommands() {
+            let path = format!("{path}{}", below.get_name());
+            if !below.is_subcommand_required_set() {
+                all.push(path.clone());
+            }
+            collect(below, &format!("{path} "), all);
+        }
+    }
+    let mut all = vec![];
+    collect(&arguments::command(), "", &mut all);
+    all
+}
+
 /// Tells a person something on standard error.
 fn warn(message: &str) {
     // Where nobody can read it there is nothing left to do.

@@ -313,6 +313,52 @@ mod tests {
     }
 
     #[test]
+    fn each_example_parses() {
+        fn check(command: &ClapCommand, count: &mut usize) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.contains("cidra "));
+            for example in examples {
+                for line in commands_in(example) {
+                    if let Err(error) = command_of(&line) {
+                        panic!("`{example}` of {} is wrong: {error}", command.get_name());
+                    }
+                    *count += 1;
+                }
+            }
+            command.get_subcommands().for_each(|below| check(below, count));
+        }
+        let mut count = 0;
+        check(&command(), &mut count);
+        assert!(count > 40, "{count}");
+    }
+
+    /// The calls of ours in a line of shell, names filled in.
+    fn commands_in(example: &str) -> Vec<Vec<String>> {
+        let mut line = example
+            .replace("12D3KooW…", "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5")
+            .replace("CID", "bafkqaaa")
+            .replace("bafybei…", "bafkqaaa")
+            .replace("&&", "|");
+        let mut calls = vec![];
+        while let Some((before, inner, after)) = line.split_once("$(").and_then(|(before, rest)| {
+            let (inner, after) = rest.split_once(')')?;
+            Some((before.to_owned(), inner.to_owned(), after.to_owned()))
+        }) {
+            calls.push(inner);
+            line = format!("{before}filled{after}");
+        }
+        calls
+            .extend(line.split(['|', '>', ';']).map(|call| call.split("   ").next().unwrap_or(call).trim().to_owned()));
+        let words = |call: &String| call.split_whitespace().map(|word| word.replace(['\'', '"'], "")).collect();
+        calls.iter().filter(|call| call.starts_with("cidra ")).map(words).collect()
+    }
+
+    fn command_of(words: &[String]) -> Result<Arguments, clap::Error> {
+        Arguments::from_arg_matches(&command().try_get_matches_from(words)?)
+    }
+
+    #[test]
     fn booleans_take_a_value_and_short_ones_stand_together() {
         for (line, expected) in [
             ("cidra pin ls --json", true),
