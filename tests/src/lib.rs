@@ -9,6 +9,7 @@ pub mod lan;
 pub mod program;
 pub mod relay;
 pub mod repository;
+pub mod rpc;
 pub mod sample;
 pub mod source;
 pub mod suite;

@@ -1,0 +1,138 @@
+//! Where the rows of the table are played: a repository with something in it, who holds it, and a peer on the same host.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread, time};
+
+use cidra_tests::{Call, Daemon, Finished, Repository, Running};
+
+/// Who holds the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Nobody: each command opens it for itself.
+    Nobody,
+    /// A daemon.
+    Daemon,
+    /// Another command, which waits for its input.
+    Command,
+}
+
+/// A peer that has something that nobody else has.
+pub(crate) struct Neighbour {
+    daemon: Daemon,
+    theirs: String,
+    _repository: Repository,
+}
+
+impl Neighbour {
+    pub(crate) fn new() -> Neighbour {
+        let repository = Repository::new();
+        fs::write(repository.file("theirs"), "only the neighbour has this").expect("the test's own folder");
+        let theirs = repository.add(&repository.file("theirs"));
+        Neighbour { daemon: repository.daemon(&[]), theirs, _repository: repository }
+    }
+}
+
+/// A repository that is held.
+pub(crate) struct Stage<'a> {
+    pub(crate) holder: Holder,
+    pub(crate) repository: Repository,
+    pub(crate) daemon: Option<Daemon>,
+    command: Option<Running>,
+    neighbour: &'a Neighbour,
+    root: String,
+    file: String,
+    lonely: String,
+    outs: AtomicUsize,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(holder: Holder, neighbour: &'a Neighbour) -> Stage<'a> {
+        let repository = Repository::new();
+        let folder = repository.file("folder");
+        fs::create_dir(&folder).expect("the test's own folder");
+        for name in ["a", "b"] {
+            fs::write(folder.join(name), name).expect("the test's own folder");
+        }
+        fs::write(repository.file("lonely"), "nothing protects this").expect("the test's own folder");
+        let root = repository.add(&folder);
+        let file = repository.add(&folder.join("a"));
+        let lonely = repository.cidra(["block", "put", "lonely"]).run().success().text().to_owned();
+        let mut stage = Stage {
+            holder,
+            repository,
+            daemon: None,
+            command: None,
+            neighbour,
+            root,
+            file,
+            lonely,
+            outs: AtomicUsize::new(0),
+        };
+        match holder {
+            Holder::Nobody => {}
+            Holder::Daemon => stage.daemon = Some(stage.repository.daemon(&[neighbour.daemon.address()])),
+            Holder::Command => stage.command = Some(stage.hold()),
+        }
+        stage
+    }
+
+    /// A command that holds the repository until its standard input ends.
+    pub(crate) fn hold(&self) -> Running {
+        let running = self.cidra("add -q -").open_input().start();
+        let socket = self.repository.path().join("api.sock");
+        let deadline = time::Instant::now() + time::Duration::from_secs(60);
+        // It says nothing until it is done; that it listens is what shows that it holds.
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(time::Instant::now() < deadline, "the command does not listen");
+            thread::sleep(time::Duration::from_millis(5));
+        }
+        running
+    }
+
+    /// A call of these words, names filled in. What a node of its own needs is in the environment, where it does not matter to
+    /// a command that goes through a holder.
+    pub(crate) fn cidra(&self, words: &str) -> Call {
+        let words = self.filled(words);
+        self.repository
+            .cidra(words.split(' ').filter(|word| !word.is_empty()))
+            .env("CIDRA_BOOTSTRAP", self.neighbour.daemon.address())
+            .env("CIDRA_LISTEN", "/ip4/127.0.0.1/tcp/0")
+            .env("CIDRA_NO_MDNS", "1")
+    }
+
+    /// The words with names filled in.
+    pub(crate) fn filled(&self, words: &str) -> String {
+        let mut words = words.to_owned();
+        if words.contains("{out}") {
+            let number = self.outs.fetch_add(1, Ordering::Relaxed);
+            words = words.replace("{out}", &format!("out{number}"));
+        }
+        for (name, value) in [
+            ("{file}", self.file.as_str()),
+            ("{root}", &self.root),
+            ("{theirs}", &self.neighbour.theirs),
+            ("{peer}", self.neighbour.daemon.peer()),
+            ("{address}", self.neighbour.daemon.address()),
+            ("{folder}", "folder"),
+            ("{lonely}", &self.lonely),
+        ] {
+            words = words.replace(name, value);
+        }
+        words
+    }
+
+    /// Where its daemon serves the RPC, as HOST:PORT.
+    pub(crate) fn endpoint(&self) -> String {
+        let address = fs::read_to_string(self.repository.path().join("api")).expect("a daemon writes it");
+        let parts: Vec<&str> = address.trim().split('/').collect();
+        format!("{}:{}", parts[2], parts[4])
+    }
+
+    /// Ends whoever holds the repository; what a holding command came to.
+    pub(crate) fn end(&mut self) -> Option<Finished> {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.stop();
+        }
+        self.command.take().map(Running::finish)
+    }
+}
