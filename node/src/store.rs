@@ -28,6 +28,7 @@ mod scan;
 mod segments;
 mod shared;
 mod spared;
+mod survey;
 mod tenure;
 mod threads;
 pub mod wire;

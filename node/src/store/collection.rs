@@ -76,7 +76,9 @@ enum Phase {
     Forget(Option<Cid>),
     /// Blocks up to this one are looked at.
     Sweep(Option<Key>),
-    GiveBack,
+    GiveBack {
+        left: Option<Vec<u32>>,
+    },
     Done,
 }
 
@@ -150,10 +152,8 @@ impl Collection {
                     None
                 }
                 Phase::Sweep(after) => self.sweep(local, after).await?,
-                Phase::GiveBack => {
-                    local.write(PUT_OVERHEAD, |reply| Command::Settle { reply }).await?;
-                    self.collected.freed = self.used.saturating_sub(local.read(|shared| shared.used()).await?);
-                    self.phase = Phase::Done;
+                Phase::GiveBack { left } => {
+                    self.phase = self.give_back(local, left).await?;
                     None
                 }
                 Phase::Done => return Ok(None),
@@ -205,6 +205,22 @@ impl Collection {
         Ok(Phase::Forget(Some(last)))
     }
 
+    /// Segment by segment, so that others go on.
+    async fn give_back(&mut self, local: &Local, left: Option<Vec<u32>>) -> Result<Phase, StoreError> {
+        let Some(mut left) = left else { return Ok(Phase::GiveBack { left: Some(local.wasteful().await?) }) };
+        if let Some(segment) = left.pop() {
+            match local.tidy(segment).await {
+                // Copies need room; what was made a hole before has given some.
+                Err(StoreError::Full { .. }) => {}
+                done => done?,
+            }
+            return Ok(Phase::GiveBack { left: Some(left) });
+        }
+        local.write(PUT_OVERHEAD, |reply| Command::Settle { reply }).await?;
+        self.collected.freed = self.used.saturating_sub(local.read(|shared| shared.used()).await?);
+        Ok(Phase::Done)
+    }
+
     async fn sweep(&mut self, local: &Local, after: Option<Key>) -> Result<Option<Step>, StoreError> {
         let mut ended = false;
         if self.unmarked.len() < SWEPT {
@@ -221,7 +237,7 @@ impl Collection {
             }
         }
         if ended && self.unmarked.is_empty() {
-            self.phase = Phase::GiveBack;
+            self.phase = Phase::GiveBack { left: None };
             return Ok(None);
         }
         let few = self.unmarked.len().min(SWEPT);

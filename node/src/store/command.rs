@@ -1,11 +1,13 @@
 //! What handles, readers and leases ask of the writer thread.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use cid::Cid;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::entry::{Key, Place};
+use super::entry::{Key, Location, Place};
 use super::index::Only;
 use super::roots::{Change, Root};
 
@@ -31,6 +33,22 @@ pub(super) enum Command {
         keys: Vec<Key>,
         generation: u32,
         reply: Reply<Swept>,
+    },
+    /// Append to a new segment from here on where much is dead in the last one.
+    Seal {
+        reply: Reply<()>,
+    },
+    /// Make holes of these ranges of a segment, in which nothing is alive: each begins and ends with a record. Says whether
+    /// the disk can do that.
+    Punch {
+        segment: u32,
+        ranges: Vec<Range<u32>>,
+        reply: Reply<bool>,
+    },
+    /// Copy those of these records that are alive to the end of the last segment.
+    Relocate {
+        records: Vec<(Key, Location)>,
+        reply: Reply<()>,
     },
     /// Answer once the space of all that was removed is free.
     Settle {

@@ -18,6 +18,8 @@ pub(super) trait Disk: Debug + Send + Sync + 'static {
     /// Bytes of disk space that a file takes, which are fewer than its length where it has holes.
     fn allocated(&self, name: &str) -> io::Result<u64>;
     fn sync_folder(&self) -> io::Result<()>;
+    /// Bytes that can still be written.
+    fn free(&self) -> io::Result<u64>;
 }
 
 /// A file of the store.
@@ -33,6 +35,9 @@ pub(super) trait File: Debug + Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
     /// Make sure that `length` bytes can be written without running out of space.
     fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Give back the space of these bytes, which read as zeros from here on; an error of kind `Unsupported` where that
+    /// cannot be. What is not a whole page of the file may only be zeroed.
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()>;
 }
 
 /// A real folder.
@@ -91,6 +96,17 @@ impl Disk for Folder {
     #[cfg(not(unix))]
     fn sync_folder(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn free(&self) -> io::Result<u64> {
+        let room = rustix::fs::statvfs(&self.path)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn free(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -199,6 +215,18 @@ impl File for std::fs::File {
             at += count;
         }
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        use rustix::fs::FallocateFlags;
+        rustix::fs::fallocate(self, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length)?;
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn punch(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -128,7 +128,7 @@ impl Local {
         self.read(move |shared| shared.is_complete(&cid)).await
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.threads.shared
     }
 

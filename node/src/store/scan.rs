@@ -42,6 +42,32 @@ pub(super) fn tail(file: &dyn File, number: u32, from: u64) -> io::Result<Found>
     Ok(found)
 }
 
+/// A record, without its data.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// None: a hole.
+    pub(super) key: Option<Key>,
+    pub(super) location: Location,
+    /// Where the next one begins.
+    pub(super) end: u32,
+}
+
+/// At most `most` records that begin at `from` or behind it and end at `to` or before, up to the first that is not whole.
+pub(super) fn pieces(file: &dyn File, number: u32, from: u32, to: u64, most: usize) -> io::Result<Vec<Piece>> {
+    let mut window = Window { ahead: HEADS, ..Window::new(file)? };
+    let (mut pieces, mut at) = (Vec::new(), from);
+    while pieces.len() < most && u64::from(at) < to {
+        let Some(head) = Head::decode(window.at(at.into(), HEAD_FIXED + MULTIHASH_MAX)?) else { break };
+        let end = u64::from(at) + (head.size() + head.length as usize) as u64;
+        let Some(end) = u32::try_from(end).ok().filter(|end| u64::from(*end) <= to) else { break };
+        let location = Location { segment: number, offset: at, length: head.length };
+        let key = (head.kind == Kind::Block).then(|| Key(head.multihash.as_slice().into()));
+        pieces.push(Piece { key, location, end });
+        at = end;
+    }
+    Ok(pieces)
+}
+
 /// All sound records of a segment. Damaged data is stepped over; behind a damaged head the next record is searched, and
 /// from there on every record is hashed, because the search may come upon bytes inside a block that look like one.
 pub(super) fn all(file: &dyn File, number: u32) -> io::Result<Found> {
@@ -124,11 +150,13 @@ struct Window<'a> {
     length: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Bytes read at once.
+    ahead: usize,
 }
 
 impl<'a> Window<'a> {
     fn new(file: &'a dyn File) -> io::Result<Window<'a>> {
-        Ok(Window { file, length: file.len()?, start: 0, bytes: Vec::new() })
+        Ok(Window { file, length: file.len()?, start: 0, bytes: Vec::new(), ahead: WINDOW })
     }
 
     /// The bytes at `offset`: `length` of them, or what there is up to the end of the file.
@@ -136,7 +164,7 @@ impl<'a> Window<'a> {
         let length = (length as u64).min(self.length.saturating_sub(offset)) as usize;
         let have = self.start + self.bytes.len() as u64;
         if offset < self.start || offset + length as u64 > have {
-            let more = (WINDOW as u64).min(self.length - offset) as usize;
+            let more = (self.ahead as u64).min(self.length - offset) as usize;
             self.bytes = self.file.read_at(offset, more.max(length))?;
             self.start = offset;
         }
@@ -153,3 +181,5 @@ impl<'a> Window<'a> {
 
 /// Bytes read at once, at least a whole record.
 const WINDOW: usize = 2 * DATA_MAX as usize;
+/// Bytes read at once for heads alone: many small records, and little of the data of a large one.
+const HEADS: usize = 64 * 1024;

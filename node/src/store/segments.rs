@@ -215,6 +215,11 @@ impl Appender {
         self.last.as_ref().map(|last| last.number)
     }
 
+    /// Append to a new segment from here on.
+    pub(super) fn seal(&mut self) {
+        self.last = None;
+    }
+
     /// Append to a new segment from here on, and forget what is not synced: a failed sync leaves nobody knowing what of it
     /// is on the disk.
     pub(super) fn abandon(&mut self) {

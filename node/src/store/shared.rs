@@ -1,5 +1,6 @@
 //! What the handles, the writer thread and the reader threads of a store share, and what reader threads do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     /// Whether anything was put in this generation.
     generation_used: AtomicBool,
     bad_records: AtomicU64,
+    /// Segments whose dead were given back, and how many blocks they had then.
+    pub(super) tidied: Mutex<BTreeMap<u32, u64>>,
 }
 
 /// Something for a reader thread.
@@ -69,6 +72,7 @@ impl Shared {
             generation: AtomicU32::new(generation),
             generation_used: AtomicBool::new(false),
             bad_records: AtomicU64::new(0),
+            tidied: Mutex::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests on a disk made for them: power loss, a full disk, failing syncs, damage.
 
+mod collection;
 mod damage;
 mod full_disk;
 mod power_loss;

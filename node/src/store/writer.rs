@@ -98,6 +98,15 @@ impl Writer {
                 let done = self.sweep(keys, generation);
                 let _ = reply.send(done);
             }
+            Command::Seal { reply } => {
+                let done = self.seal();
+                let _ = reply.send(done);
+            }
+            Command::Punch { segment, ranges, reply } => self.retire(Retired::Dead { segment, ranges, reply }),
+            Command::Relocate { records, reply } => {
+                let done = self.relocate(records);
+                let _ = reply.send(done);
+            }
             Command::Settle { reply } => self.settle(reply),
             Command::Lease(root) => {
                 self.lazy.push(Change::Set(vec![root]));

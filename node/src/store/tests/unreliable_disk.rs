@@ -22,6 +22,7 @@ struct State {
     /// The next sync of a file fails, and loses what it should have put on the disk.
     fail_sync: bool,
     not_writable: bool,
+    no_holes: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,7 @@ struct Content {
 enum Change {
     Write(u64, Vec<u8>),
     SetLen(u64),
+    Punch(u64, u64),
 }
 
 impl UnreliableDisk {
@@ -58,6 +60,7 @@ impl UnreliableDisk {
             capacity: None,
             fail_sync: false,
             not_writable: false,
+            no_holes: false,
         };
         UnreliableDisk(Arc::new(Mutex::new(state)))
     }
@@ -86,6 +89,11 @@ impl UnreliableDisk {
 
     pub(super) fn forbid_writing(&self) {
         self.lock().not_writable = true;
+    }
+
+    /// From here on no space inside a file can be given back.
+    pub(super) fn forbid_holes(&self) {
+        self.lock().no_holes = true;
     }
 
     pub(super) fn remove_file(&self, name: &str) {
@@ -197,6 +205,10 @@ impl Change {
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Change::SetLen(length) => bytes.resize(*length as usize, 0),
+            Change::Punch(offset, length) => {
+                let end = bytes.len().min((*offset + *length) as usize);
+                bytes[(*offset as usize).min(end)..end].fill(0);
+            }
             Change::Write(_, data) if data.is_empty() => {}
             Change::Write(offset, data) => {
                 let (start, end) = (*offset as usize, *offset as usize + data.len());
@@ -252,6 +264,11 @@ impl Disk for UnreliableDisk {
         state.operate()?;
         state.durable_names = state.names.clone();
         Ok(())
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let state = self.lock();
+        Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
     }
 }
 
@@ -321,6 +338,18 @@ impl File for UnreliableFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.files[self.index].change(Change::SetLen(length));
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        if state.no_holes {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        state.operate()?;
+        let file = &mut state.files[self.index];
+        file.pages.retain(|page| page * PAGE < offset || (page + 1) * PAGE > offset + length);
+        file.change(Change::Punch(offset, length));
         Ok(())
     }
 }

@@ -1,10 +1,19 @@
 //! What the writer thread takes away, and how the space comes back once nobody reads it.
 
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use super::super::StoreError;
 use super::super::command::{Reply, Swept};
-use super::super::entry::Key;
+use super::super::entry::{Key, Location, Place};
 use super::super::index::Only;
+use super::super::record::{HEAD_FIXED, Head, Kind, segment_name};
 use super::super::roots::Change;
+use super::super::segments::ReadError;
+use super::super::survey::whole_pages;
 use super::Writer;
 
 /// What is due once those are done who began to read before it was removed.
@@ -12,6 +21,8 @@ use super::Writer;
 pub(super) enum Retired {
     /// Segments that nothing is left in.
     Segments(Vec<u32>),
+    /// Ranges of a segment, in which nothing is alive.
+    Dead { segment: u32, ranges: Vec<Range<u32>>, reply: Reply<bool> },
     /// Somebody waits for all that came before.
     Settled(Reply<()>),
 }
@@ -68,7 +79,7 @@ impl Writer {
         let is_queued = |number| {
             self.retired.iter().any(|(_, retired)| match retired {
                 Retired::Segments(segments) => segments.contains(number),
-                Retired::Settled(_) => false,
+                Retired::Dead { .. } | Retired::Settled(_) => false,
             })
         };
         let rows = self.shared.rows();
@@ -83,7 +94,7 @@ impl Writer {
         }
     }
 
-    fn retire(&mut self, what: Retired) {
+    pub(super) fn retire(&mut self, what: Retired) {
         self.retired.push_back((self.shared.segments.older_guards(), what));
     }
 
@@ -98,12 +109,80 @@ impl Writer {
         while self.retired.front().is_some_and(|(guard, _)| guard.is_last()) {
             match self.retired.pop_front().expect("there is a first").1 {
                 Retired::Segments(segments) => segments.into_iter().for_each(|number| self.delete_segment(number)),
+                Retired::Dead { segment, ranges, reply } => {
+                    let done = self.punch(segment, &ranges);
+                    let _ = reply.send(done.map_err(|error| self.shared.io_error(&segment_name(segment), error)));
+                }
                 Retired::Settled(reply) => {
+                    // The next put would do it, too.
+                    self.reserve.restore();
                     // Whoever does not wait any more need not know.
                     let _ = reply.send(Ok(()));
                 }
             }
         }
+    }
+
+    /// Append to a new segment from here on where much is dead in the last one: nothing is given back of that.
+    pub(super) fn seal(&mut self) -> Result<(), StoreError> {
+        let Some(active) = self.appender.active() else { return Ok(()) };
+        if self.shared.rows().segments.get(&active).is_some_and(|row| row.is_wasteful()) {
+            self.commit_blocks()?;
+            self.appender.seal();
+            self.retire_segments();
+        }
+        Ok(())
+    }
+
+    /// Copy records that are alive to the end, a commit for all of them.
+    pub(super) fn relocate(&mut self, records: Vec<(Key, Location)>) -> Result<(), StoreError> {
+        if !self.reserve.is_held() {
+            return Err(StoreError::Full { folder: self.shared.folder.clone() });
+        }
+        let found = self.shared.find(records.iter().map(|(key, _)| key))?;
+        let mut alive: BTreeMap<u32, Vec<(Key, Bytes)>> = BTreeMap::new();
+        for ((key, location), entry) in records.into_iter().zip(found) {
+            let Some(entry) = entry.filter(|entry| entry.place == Place::Record(location)) else { continue };
+            match self.shared.segments.read(&key, location) {
+                Ok(data) => alive.entry(entry.generation).or_default().push((key, data)),
+                // Whoever reads it reports it. Its segment stays.
+                Err(ReadError::Bad(_)) => {}
+                Err(ReadError::Io(error)) => return Err(self.shared.io_error(&segment_name(location.segment), error)),
+            }
+        }
+        for (generation, records) in alive {
+            self.append(&records, generation)?;
+        }
+        self.commit_blocks()?;
+        self.retire_segments();
+        Ok(())
+    }
+
+    /// Turn ranges into holes. Their heads are on the disk before anything in them is zeroed, so that whoever walks the
+    /// segment later finds either the records or the hole.
+    fn punch(&self, segment: u32, ranges: &[Range<u32>]) -> io::Result<bool> {
+        if self.appender.active() == Some(segment) || !self.shared.rows().segments.contains_key(&segment) {
+            return Ok(true);
+        }
+        let file = self.shared.segments.file(segment)?;
+        for range in ranges {
+            let mut head = Vec::with_capacity(HEAD_FIXED);
+            let length = range.end - range.start - HEAD_FIXED as u32;
+            Head { kind: Kind::Hole, multihash: Vec::new(), length, data_crc: 0 }.encode(&mut head);
+            file.write_at(range.start.into(), &mut [IoSlice::new(&head)])?;
+        }
+        file.sync_data()?;
+        for range in ranges {
+            let pages = whole_pages(range);
+            if pages.is_empty() {
+                continue;
+            }
+            match file.punch(pages.start.into(), (pages.end - pages.start).into()) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(false),
+                done => done?,
+            }
+        }
+        Ok(true)
     }
 
     fn delete_segment(&mut self, number: u32) {
