@@ -292,10 +292,15 @@ impl Download {
             self.patience.received(state.received, now);
             self.ready.push_back(DownloadEvent::State(state));
         }
-        match self.patience.is_over(now) {
-            false => Ok(()),
-            true => Err(self.patience.end(self.fetch.missing(1).first().copied().unwrap_or(self.root), now)),
+        if !self.patience.is_over(now) {
+            return Ok(());
         }
+        let last = match &self.session {
+            Some(session) => session.report().await,
+            None => None,
+        };
+        let missing = self.fetch.missing(1).first().copied().unwrap_or(self.root);
+        Err(self.patience.end(missing, last.as_ref(), now))
     }
 
     async fn finish(&mut self) -> Result<(), FetchError> {

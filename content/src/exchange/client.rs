@@ -8,6 +8,7 @@ mod arrive;
 mod ask;
 mod crowd;
 mod members;
+mod named;
 mod partner;
 mod patience;
 mod rate;
@@ -198,12 +199,20 @@ impl<P: Peer> Client<P> {
     pub(super) fn session_report(&self, id: SessionId) -> Option<SessionReport<P>> {
         let session = self.sessions.get(&id)?;
         let known = session.members.iter().map(|(peer, member)| self.peer_report(peer, Some(member), None));
+        let in_vain = |peer: &P| session.named.get(peer).and_then(|named| named.why.clone()).map(PeerState::Failed);
         let dialled = session.candidates.iter().filter(|(peer, _)| !session.members.contains_key(peer));
         let dialled = dialled.map(|(peer, candidate)| self.peer_report(peer, None, Some(&candidate.state)));
         let searching = session.root_search == RootSearch::Running
             || session.wants.iter().any(|cid| self.searches.contains_key(cid));
         Some(SessionReport {
-            peers: known.chain(dialled).collect(),
+            peers: known
+                .chain(dialled)
+                .map(|report| match in_vain(&report.peer) {
+                    // It is dialled again and again.
+                    Some(state) if !self.partners.contains_key(&report.peer) => PeerReport { state, ..report },
+                    _ => report,
+                })
+                .collect(),
             wants: session.wants.len(),
             asked: session.wants.len() - session.unasked.len(),
             blocks: session.blocks,

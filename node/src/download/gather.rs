@@ -86,7 +86,7 @@ async fn deliver(
             }
         }
         if patience.is_over(now) {
-            return Err(patience.end(next, now));
+            return Err(patience.end(next, session.report().await.as_ref(), now));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use cid::Cid;
-use cidra_content::exchange::Report;
+use cidra_content::exchange::{PeerState, Report, SessionReport};
 use libp2p::PeerId;
 use tokio::time::Instant;
 
@@ -66,13 +66,33 @@ impl Patience {
         self.deadline().is_some_and(|deadline| now >= deadline)
     }
 
-    pub(super) fn end(&mut self, waiting_for: Cid, now: Instant) -> FetchError {
+    /// Patience is over. `last` is how the download stands at its end.
+    pub(super) fn end(&mut self, waiting_for: Cid, last: Option<&SessionReport<PeerId>>, now: Instant) -> FetchError {
         let since = if self.end.is_some_and(|end| now >= end) { self.began } else { self.came_last };
         let (cid, report) = match self.heard.take() {
             Some((cid, report)) => (cid, describe(&report)),
-            None => (waiting_for, "no provider was found or none answered; is a peer that has it online and reachable? Name one with --peer".to_owned()),
+            None => (waiting_for, describe_peers(last)),
         };
         FetchError::NotDelivered { cid, waited: now - since, report }
+    }
+}
+
+/// Where nothing was concluded yet: what is known of each peer.
+fn describe_peers(report: Option<&SessionReport<PeerId>>) -> String {
+    let peers = report.map(|report| &report.peers[..]).unwrap_or_default();
+    let said = peers.iter().filter_map(|report| match &report.state {
+        PeerState::Failed(why) => Some(format!("{}: could not be reached: {why}", report.peer)),
+        PeerState::Dialling => Some(format!("{}: does not answer when it is dialled", report.peer)),
+        PeerState::Doubted | PeerState::Owing(_) => Some(format!("{}: was asked, and is silent", report.peer)),
+        PeerState::Idle | PeerState::Away => None,
+    });
+    let said: Vec<String> = said.take(NAMED).collect();
+    match said.is_empty() {
+        true => {
+            "no provider was found or none answered; is a peer that has it online and reachable? Name one with --peer"
+                .to_owned()
+        }
+        false => format!("{}; is it online, and is its address still the same?", said.join("; ")),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::exchange::{Action, Peer, SessionId};
 
 impl<P: Peer> Client<P> {
     pub(in crate::exchange) fn add_holders(&mut self, id: SessionId, peers: Vec<P>, now: Instant) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.name(&peers);
+        }
         self.meet(id, peers, false, now);
         if let Some(session) = self.sessions.get_mut(&id)
             && matches!(session.root_search, RootSearch::Due(_))
@@ -31,6 +34,9 @@ impl<P: Peer> Client<P> {
         for session in self.sessions.values_mut() {
             if let Some(candidate) = session.candidates.get_mut(peer) {
                 candidate.state = Dial::Failed(why.clone());
+            }
+            if let Some(named) = session.named.get_mut(peer) {
+                named.why = Some(why.clone());
             }
         }
         self.wake(now);
@@ -103,14 +109,13 @@ impl<P: Peer> Session<P> {
     pub(super) fn try_again(&mut self, away: Vec<P>) {
         let failed = self.candidates.iter().filter(|(_, candidate)| matches!(candidate.state, Dial::Failed(_)));
         let failed: Vec<P> = failed.map(|(peer, _)| peer.clone()).collect();
-        for peer in failed {
-            self.candidates.remove(&peer);
-            self.hear_of(peer, false);
-        }
-        for peer in away {
-            let partial = self.members.remove(&peer).is_some_and(|member| member.partial);
-            self.hear_of(peer, partial);
-        }
+        failed.into_iter().chain(away).for_each(|peer| self.try_again_one(peer));
+    }
+
+    pub(super) fn try_again_one(&mut self, peer: P) {
+        self.candidates.remove(&peer);
+        let partial = self.members.remove(&peer).is_some_and(|member| member.partial);
+        self.hear_of(peer, partial);
     }
 
     fn give_up_dials(&mut self, now: Instant) {

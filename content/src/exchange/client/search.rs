@@ -57,6 +57,7 @@ impl<P: Peer> Client<P> {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
             self.end_rests(id, now);
+            self.dial_named(id, now);
             let hungry = self.hungry(id, now);
             self.dial(id, !hungry.is_empty(), now);
             let new = hungry.iter().any(|cid| self.wants[cid].seek == Seek::Idle);
@@ -101,8 +102,13 @@ impl<P: Peer> Client<P> {
             Dial::Failed(why) => Some((peer.clone(), format!("could not be reached: {why}"))),
             Dial::Untried | Dial::Dialling(_) => None,
         });
+        let again = session.named_in_vain().filter(|(peer, _)| {
+            let dialled = session.candidates.get(*peer).is_some_and(|c| !matches!(c.state, Dial::Failed(_)));
+            dialled && !want.said.contains_key(*peer) && !self.partners.contains_key(*peer)
+        });
+        let again = again.map(|(peer, why)| (peer.clone(), format!("could not be reached: {why}")));
         let searches = want.rounds.max(session.rounds);
-        Report { asked: said.chain(failed).take(MOST_REPORTED).collect(), searches }
+        Report { asked: said.chain(failed).chain(again).take(MOST_REPORTED).collect(), searches }
     }
 
     fn search_root(&mut self, id: SessionId, hungry: bool, now: Instant) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 
+use super::named::Named;
 use crate::block::RAW;
 use crate::exchange::Order;
 use crate::exchange::message::RequestId;
@@ -19,6 +20,8 @@ pub(super) struct Session<P> {
     pub(super) order: Order,
     pub(super) members: BTreeMap<P, Member>,
     pub(super) candidates: BTreeMap<P, Candidate>,
+    /// Those that people named, whether they are there or not.
+    pub(super) named: BTreeMap<P, Named>,
     /// Candidates to dial, the first first.
     pub(super) queue: VecDeque<P>,
     pub(super) wants: BTreeSet<Cid>,
@@ -102,6 +105,7 @@ impl<P: Ord> Session<P> {
             order,
             members: BTreeMap::new(),
             candidates: BTreeMap::new(),
+            named: BTreeMap::new(),
             queue: VecDeque::new(),
             wants: BTreeSet::new(),
             unasked: BTreeMap::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::net::{Name, Net};
-use crate::exchange::Order;
+use crate::exchange::{Order, PeerState};
 
 const MIB: usize = 1024 * 1024;
 const SECOND: Duration = Duration::from_secs(1);
@@ -203,6 +203,23 @@ fn many_providers_are_dialled_few_at_a_time() {
     net.run(SECOND);
     assert_eq!(net.nodes["alice"].dialled.len(), 8);
     net.run_until_done(&["alice"], 60 * SECOND);
+}
+
+#[test]
+fn a_holder_that_was_named_is_dialled_until_it_is_there() {
+    let mut net = Net::of(["alice", "bob"]);
+    let root = net.file(4, MIB);
+    net.store_all("bob", &root);
+    net.kill("bob");
+    let session = net.get_from("alice", root, &["bob"], Order::Any);
+    net.run(50 * SECOND);
+    let report = net.nodes["alice"].exchange.session_report(session).unwrap();
+    assert_eq!(report.peers[0].state, PeerState::Failed("connection refused".to_owned()));
+    let dialled = net.nodes["alice"].dialled.len();
+    net.start("bob");
+    net.run_until_done(&["alice"], 10 * SECOND);
+
+    assert!((6..20).contains(&dialled), "{dialled} times in 50 s");
 }
 
 #[test]

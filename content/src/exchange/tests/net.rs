@@ -224,6 +224,11 @@ impl Net {
         }
     }
 
+    /// A process that ended before it met anybody is started.
+    pub(super) fn start(&mut self, node: Name) {
+        self.nodes.get_mut(node).unwrap().dead = false;
+    }
+
     /// Nothing comes through any more, and nobody is told.
     pub(super) fn cut(&mut self, one: Name, other: Name) {
         self.cut.extend([(one, other), (other, one)]);
