@@ -14,7 +14,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Note;
 use crate::cli::failure::Outcome;
-use crate::cli::units::{show_bytes, show_duration};
+use crate::cli::units::show_bytes;
 
 /// All that have come so far.
 pub(super) struct Receivers {
@@ -159,8 +159,7 @@ impl Receiver {
         match (total - self.reached).checked_div(rate) {
             None => "waiting".to_owned(),
             Some(seconds) => {
-                let left = show_duration(Duration::from_secs(seconds.max(1)));
-                format!("{}/s, {left} left", show_bytes(rate))
+                format!("{}/s, {} left", show_bytes(rate), show_left(seconds.max(1)))
             }
         }
     }
@@ -180,6 +179,15 @@ fn host(address: &Multiaddr) -> Option<String> {
         Protocol::Ip4(ip) => Some(ip.to_string()),
         Protocol::Ip6(ip) => Some(ip.to_string()),
         _ => None,
+    }
+}
+
+/// A guess needs no fractions.
+fn show_left(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -269,7 +277,7 @@ mod tests {
         receivers.update(&at(10 << 20, 810 << 20, ADDRESS), begin + Duration::from_secs(1)).unwrap();
 
         let receiver = receivers.known.values().next().unwrap();
-        assert_eq!(receiver.state(1000 << 20, now), "10.0 MiB/s, 19.0 s left");
+        assert_eq!(receiver.state(1000 << 20, now), "10.0 MiB/s, 19 s left");
         assert_eq!(receiver.state(1000 << 20, now + QUIET * 2), "waiting");
         assert_eq!(receiver.state(810 << 20, now), "done, 10.0 MiB at 10.0 MiB/s");
     }
