@@ -33,8 +33,7 @@ impl Block {
 
     /// The block of a CID that holds its bytes itself (identity hash): nobody needs to be asked for it.
     pub fn inline(cid: Cid) -> Option<Block> {
-        let inline = cid.hash().code() == Function::Identity.code();
-        inline.then(|| Block::verify(cid, Bytes::copy_from_slice(cid.hash().digest())).ok())?
+        is_inline(&cid).then(|| Block::verify(cid, Bytes::copy_from_slice(cid.hash().digest())).ok())?
     }
 
     pub(crate) fn of(kind: LeafKind, data: Bytes) -> Block {
@@ -67,6 +66,11 @@ impl From<Proven> for Block {
         let (cid, data) = proven.into_parts();
         Block { cid, data }
     }
+}
+
+/// Whether the CID holds its block itself (identity hash).
+pub fn is_inline(cid: &Cid) -> bool {
+    cid.hash().code() == Function::Identity.code()
 }
 
 /// The links of a block in order, as parsed once where the block was verified; empty for a leaf.

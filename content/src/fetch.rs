@@ -68,6 +68,8 @@ pub enum Output {
     Directory {
         /// Where it stands.
         path: Path,
+        /// Permissions and time, where they are stored.
+        metadata: Metadata,
     },
     /// A file begins; so many bytes of it follow.
     File {
@@ -84,6 +86,8 @@ pub enum Output {
         path: Path,
         /// What it points to, as stored.
         target: Bytes,
+        /// Permissions and time, where they are stored.
+        metadata: Metadata,
     },
     /// The next bytes of the file: `len` of what the leaf `cid` holds, after `skip`.
     Bytes {

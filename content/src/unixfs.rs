@@ -20,9 +20,9 @@ use crate::block::{Block, DAG_PB};
 use crate::dag_pb;
 use crate::hash::LeafKind;
 pub use directory::{DirectoryError, DirectoryImporter};
-pub use importer::{FileImporter, Leaf};
-pub use message::{Message, Metadata, Type};
-pub use node::{Child, DirectoryNode, Entity, Entry, FileNode, NodeError, leaf_data};
+pub use importer::{FileImporter, Layout, Leaf};
+pub use message::{Message, Metadata, Time, Type};
+pub use node::{Child, DirectoryNode, Entity, Entry, FileNode, NodeError, SymlinkNode, leaf_data};
 pub use parameters::{Parameters, ParametersError};
 pub use reader::{ReadError, Reader, Step};
 pub use shard::{DirectoryReader, DirectoryStep, ShardNode};
@@ -39,14 +39,16 @@ pub struct Root {
     pub tsize: u64,
 }
 
-/// A symbolic link with this target, which nobody interprets.
-pub fn symlink(target: &[u8], parameters: &Parameters) -> Block {
-    let message = Message { data: Some(Bytes::copy_from_slice(target)), ..Message::new(Type::Symlink) };
+/// A symbolic link with this target, which nobody interprets. Of the metadata it has the time only.
+pub fn symlink(target: &[u8], metadata: Metadata, parameters: &Parameters) -> Block {
+    let metadata = Metadata { mode: None, ..metadata };
+    let message = Message { data: Some(Bytes::copy_from_slice(target)), metadata, ..Message::new(Type::Symlink) };
     interior(parameters, Vec::new(), &message)
 }
 
 /// The block of a node that is no leaf.
 fn interior(parameters: &Parameters, links: Vec<dag_pb::Link>, message: &Message) -> Block {
     let kind = LeafKind { codec: DAG_PB, version: parameters.cid_version(), hash: parameters.hash() };
-    Block::of(kind, dag_pb::Node { links, data: Some(message.encode()) }.encode())
+    let bytes = dag_pb::Node { links, data: Some(message.encode()) }.encode();
+    Block::of(parameters.inlined(kind, bytes.len()).unwrap_or(kind), bytes)
 }

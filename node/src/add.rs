@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
-use cidra_content::unixfs::Parameters;
+use cidra_content::unixfs::{Metadata, Parameters};
 
 use crate::store::{Lease, Root, RootKind, Store, StoreError};
 use batch::Batches;
@@ -31,8 +31,13 @@ pub struct ImportOptions {
     pub only_hash: bool,
     /// Protect what was imported, under this name or the entry's own.
     pub pin: Pin,
-    /// Put all entries into one more folder.
-    pub wrap: bool,
+    /// Put all entries into one more folder, which has this metadata.
+    pub wrap: Option<Metadata>,
+    /// Take folders below the top that nothing is in.
+    pub empty_folders: bool,
+    /// A folder below the top may be named again after others, with more of its entries. Then none is written before the top
+    /// is left, and the names of all of them are held so long.
+    pub revisits: bool,
 }
 
 /// Whether the roots of an import are pinned.
@@ -92,7 +97,7 @@ impl Import {
     pub(crate) async fn new(store: Store, pool: Pool, options: ImportOptions) -> Result<Self, ImportError> {
         let lease = if options.only_hash { None } else { Some(store.lease().await) };
         let batches = Batches::new(pool, if options.only_hash { None } else { Some(store.clone()) });
-        let tree = Tree::new(options.parameters, options.wrap);
+        let tree = Tree::new(&options);
         Ok(Self {
             store,
             options,
@@ -108,7 +113,12 @@ impl Import {
 
     /// The next entry. `path` is relative, its names parted by slashes; the file before it has ended.
     pub async fn entry(&mut self, path: &[u8], entry: Entry) -> Result<(), ImportError> {
-        self.tree.entry(path, entry)?;
+        self.entry_with(path, entry, Metadata::default()).await
+    }
+
+    /// The same, with permissions and time to store.
+    pub async fn entry_with(&mut self, path: &[u8], entry: Entry, metadata: Metadata) -> Result<(), ImportError> {
+        self.tree.entry(path, entry, metadata)?;
         self.advance().await
     }
 
@@ -193,7 +203,7 @@ impl Import {
         roots.sort_by_key(|(place, _)| *place);
         let roots: Vec<Added> = roots.into_iter().map(|(_, added)| added).collect();
         if let (Pin::Yes { name }, false) = (&self.options.pin, self.options.only_hash) {
-            let pins = roots.iter().filter(|added| self.options.wrap == added.path.is_empty());
+            let pins = roots.iter().filter(|added| self.options.wrap.is_some() == added.path.is_empty());
             let pins = pins.map(|added| Root {
                 kind: RootKind::Pin,
                 key: added.cid.hash().to_bytes(),

@@ -34,6 +34,7 @@ mod trailing;
 pub mod tree;
 mod upload;
 mod walk;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -51,6 +51,8 @@ pub enum DownloadEvent {
     Directory {
         /// Its names from the root down.
         path: Path,
+        /// Permissions and time, where stored.
+        metadata: Metadata,
     },
     /// A file begins.
     File {
@@ -67,6 +69,8 @@ pub enum DownloadEvent {
         path: Path,
         /// Its target.
         target: Bytes,
+        /// Permissions and time, where stored.
+        metadata: Metadata,
     },
     /// The next bytes of the file that began last.
     Bytes(Bytes),
@@ -322,9 +326,9 @@ fn unprovable(cid: &Cid) -> Option<FetchError> {
 /// Reads what is put out.
 async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError> {
     Ok(match output {
-        Output::Directory { path } => DownloadEvent::Directory { path },
+        Output::Directory { path, metadata } => DownloadEvent::Directory { path, metadata },
         Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
-        Output::Symlink { path, target } => DownloadEvent::Symlink { path, target },
+        Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
         Output::Bytes { cid, skip, len } => {
             let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
             let entity = Entity::parse(&block).map_err(DagError::from)?;

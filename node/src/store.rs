@@ -44,7 +44,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use cid::Cid;
 use cid::multihash::Multihash;
-use cidra_content::block::Block;
+use cidra_content::block::{Block, is_inline};
 use serde::{Deserialize, Serialize};
 
 pub use collection::{Collected, Collection, Extent, Step};
@@ -128,9 +128,13 @@ impl Store {
         at!(self, store => store.commit())
     }
 
-    /// Which blocks are here, and how long they are, for whoever builds on them: a collection under way leaves them alone.
+    /// Which blocks are here, and how long they are, for whoever builds on them: a collection under way leaves them alone. A
+    /// block that its CID holds is here.
     pub async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        at!(self, store => store.locate(cids))
+        let inline = |cid: &Cid| is_inline(cid).then(|| u32::from(cid.hash().size()));
+        let inline: Vec<Option<u32>> = cids.iter().map(inline).collect();
+        let found = at!(self, store => store.locate(cids))?;
+        Ok(inline.into_iter().zip(found).map(|(inline, found)| inline.or(found)).collect())
     }
 
     /// As [`locate`](Self::locate), for answering others: nothing is left alone because of it.
@@ -145,6 +149,9 @@ impl Store {
 
     /// A block, hashed: for using. A record whose bytes do not match is reported, forgotten and `None`.
     pub async fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        if is_inline(cid) {
+            return Ok(Block::inline(*cid));
+        }
         at!(self, store => store.block(cid))
     }
 

@@ -91,7 +91,14 @@ impl Cluster {
 
     async fn add(&self, number: usize, data: &[u8]) -> Cid {
         let parameters = Parameters::V1_2025.with_chunk_size(65_536).unwrap();
-        let options = ImportOptions { parameters, only_hash: false, pin: Pin::Yes { name: None }, wrap: false };
+        let options = ImportOptions {
+            parameters,
+            only_hash: false,
+            pin: Pin::Yes { name: None },
+            wrap: None,
+            empty_folders: true,
+            revisits: false,
+        };
         let mut import = self.nodes[number].import(options).await.unwrap();
         import.entry(b"sample", Entry::File).await.unwrap();
         import.data(Bytes::copy_from_slice(data)).await.unwrap();

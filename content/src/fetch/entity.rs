@@ -7,7 +7,7 @@ use super::{DagError, Fetch, Output, Path, Selector, below};
 use crate::Block;
 use crate::block::RAW;
 use crate::unixfs::shard::{PlaceError, Prefix, ShardLink, ShardNode};
-use crate::unixfs::{self, Entity, FileNode, Metadata};
+use crate::unixfs::{self, Entity, FileNode, Metadata, SymlinkNode};
 
 impl Fetch {
     /// The block of an entry, a part of a file or a shard of a folder came.
@@ -17,18 +17,21 @@ impl Fetch {
         match (item, entity) {
             (Item::Entity { path, .. }, Entity::File(file)) => self.place_file(key, path, cid, &file),
             (Item::Entity { path, .. }, Entity::Directory(directory)) => {
-                self.place_entry(key.clone(), Output::Directory { path: path.clone() })?;
+                let metadata = directory.metadata();
+                self.place_entry(key.clone(), Output::Directory { path: path.clone(), metadata })?;
                 for (place, entry) in directory.entries().iter().enumerate() {
                     self.place_link(&key, place, &path, entry);
                 }
                 Ok(())
             }
             (Item::Entity { path, .. }, Entity::Shard(shard)) => {
-                self.place_entry(key.clone(), Output::Directory { path: path.clone() })?;
+                let metadata = shard.metadata();
+                self.place_entry(key.clone(), Output::Directory { path: path.clone(), metadata })?;
                 self.place_shard(&key, &path, Prefix::default(), cid, &shard)
             }
-            (Item::Entity { path, .. }, Entity::Symlink(target)) => {
-                self.place_entry(key, Output::Symlink { path, target: target.into() })
+            (Item::Entity { path, .. }, Entity::Symlink(symlink)) => {
+                let SymlinkNode { target, metadata } = symlink;
+                self.place_entry(key, Output::Symlink { path, target, metadata })
             }
             (Item::Part { size, skip, take, .. } | Item::Leaf { size, skip, take, .. }, Entity::File(file)) => {
                 if file.size() != size {

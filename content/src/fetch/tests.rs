@@ -53,7 +53,7 @@ fn a_folder_comes_out_in_order_with_everything_in_it() {
     let mut store = Store::default();
     let file = store.file(&sample(5_000), &small());
     let empty = store.file(&[], &small());
-    let link = unixfs::symlink(b"a", &small());
+    let link = unixfs::symlink(b"a", Metadata::default(), &small());
     let link = store.put(link);
     let inner = store.folder(&[("x", file)]);
     let root = store.folder(&[("a", file), ("b", inner), ("c", empty), ("d", link)]);
@@ -246,9 +246,9 @@ impl Store {
 fn describe(output: &Output) -> Option<String> {
     let join = |path: &Path| path.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join("/");
     match output {
-        Output::Directory { path } => Some(format!("{}/", join(path))),
+        Output::Directory { path, .. } => Some(format!("{}/", join(path))),
         Output::File { path, size, .. } => Some(format!("{} {size}", join(path))),
-        Output::Symlink { path, target } => Some(format!("{} -> {}", join(path), String::from_utf8_lossy(target))),
+        Output::Symlink { path, target, .. } => Some(format!("{} -> {}", join(path), String::from_utf8_lossy(target))),
         Output::Bytes { .. } => None,
     }
 }

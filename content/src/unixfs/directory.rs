@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::hamt::{self, MURMUR3_X64_64};
-use super::message::{Message, Type};
+use super::message::{Message, Metadata, Type};
 use super::node::is_plain_name;
 use super::parameters::{Measure, SHARD_THRESHOLD};
 use super::{Leaf, Parameters, Root, interior};
@@ -17,13 +17,19 @@ use crate::dag_pb::{Link, Node};
 #[derive(Debug)]
 pub struct DirectoryImporter {
     parameters: Parameters,
+    metadata: Metadata,
     entries: BTreeMap<Bytes, (Cid, u64)>,
 }
 
 impl DirectoryImporter {
     /// An empty folder so far.
     pub fn new(parameters: Parameters) -> DirectoryImporter {
-        DirectoryImporter { parameters, entries: BTreeMap::new() }
+        DirectoryImporter::with_metadata(parameters, Metadata::default())
+    }
+
+    /// The same with permissions and time, which its root will hold.
+    pub fn with_metadata(parameters: Parameters, metadata: Metadata) -> DirectoryImporter {
+        DirectoryImporter { parameters, metadata, entries: BTreeMap::new() }
     }
 
     /// Add an entry; `tsize` is that of the root it leads to.
@@ -43,19 +49,20 @@ impl DirectoryImporter {
 
     /// All blocks, children before parents, and the root.
     pub fn finish(self) -> Result<(Vec<Block>, Root), DirectoryError> {
-        let parameters = self.parameters;
+        let (parameters, metadata) = (self.parameters, self.metadata);
         let links = self.entries.into_iter().map(|(name, (cid, tsize))| Link { cid, name, tsize });
         let links: Vec<Link> = links.collect();
-        if !is_large(&parameters, &links) {
+        let message = Message { metadata, ..Message::new(Type::Directory) };
+        if !is_large(&parameters, &links, &message) {
             let below: u64 = tsize_below(&links);
-            let block = interior(&parameters, links, &Message::new(Type::Directory));
+            let block = interior(&parameters, links, &message);
             let root = Root { cid: *block.cid(), size: 0, tsize: below.saturating_add(block.data().len() as u64) };
             return Ok((vec![block], root));
         }
         let mut entries: Vec<(u64, Link)> = links.into_iter().map(|link| (hamt::murmur3(&link.name), link)).collect();
         entries.sort_by_key(|(hash, _)| *hash);
         let mut blocks = Vec::new();
-        let root = shard(&parameters, &entries, 0, &mut blocks)?;
+        let root = shard(&parameters, metadata, &entries, 0, &mut blocks)?;
         Ok((blocks, Root { cid: root.cid, size: 0, tsize: root.tsize }))
     }
 }
@@ -63,11 +70,11 @@ impl DirectoryImporter {
 /// Longest name in bytes, as file systems have it.
 pub const MAX_NAME: usize = 255;
 
-fn is_large(parameters: &Parameters, links: &[Link]) -> bool {
+fn is_large(parameters: &Parameters, links: &[Link], message: &Message) -> bool {
     let size: usize = match parameters.measure() {
         Measure::NamesAndCids => links.iter().map(|link| link.name.len() + link.cid.encoded_len()).sum(),
         Measure::Block => {
-            let empty = Node { links: Vec::new(), data: Some(Message::new(Type::Directory).encode()) };
+            let empty = Node { links: Vec::new(), data: Some(message.encode()) };
             empty.encoded_len() + links.iter().map(Link::encoded_len_within_node).sum::<usize>()
         }
     };
@@ -77,6 +84,7 @@ fn is_large(parameters: &Parameters, links: &[Link]) -> bool {
 /// The shard of `entries`, which are sorted by hash and agree in its first `used` bits, and of all shards below it.
 fn shard(
     parameters: &Parameters,
+    metadata: Metadata,
     entries: &[(u64, Link)],
     used: u32,
     blocks: &mut Vec<Block>,
@@ -95,7 +103,7 @@ fn shard(
         links.push(match group {
             [(_, entry)] => Link { name: [prefix.as_bytes(), &entry.name].concat().into(), ..entry.clone() },
             _ => {
-                let below = shard(parameters, group, used + bits, blocks)?;
+                let below = shard(parameters, Metadata::default(), group, used + bits, blocks)?;
                 Link { cid: below.cid, name: prefix.into(), tsize: below.tsize }
             }
         });
@@ -104,6 +112,7 @@ fn shard(
         data: Some(hamt::bitfield(slots.into_iter(), parameters.fanout()).into()),
         hash_type: Some(MURMUR3_X64_64),
         fanout: Some(u64::from(parameters.fanout())),
+        metadata,
         ..Message::new(Type::HamtShard)
     };
     let below = tsize_below(&links);

@@ -1,26 +1,47 @@
-//! Bytes in, blocks out: the balanced tree of a file.
+//! Bytes in, blocks out: the tree of a file.
 //!
 //! The caller cuts the file, hashes leaves (many at a time) and pushes what came of them; the importer holds the open
-//! node of each level and nothing else, so memory does not grow with the file.
+//! nodes and nothing else, so memory does not grow with the file.
+
+mod balanced;
+mod trickle;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use cid::Cid;
 
-use super::message::{self, Message, Type};
+use self::balanced::Balanced;
+use self::trickle::Trickle;
+use super::message::{self, Message, Metadata, Type};
 use super::{Parameters, Root, interior};
 use crate::block::Block;
-use crate::dag_pb::Link;
+use crate::dag_pb::{Link, Node};
 use crate::hash::LeafKind;
 
 /// One file on its way into blocks.
 #[derive(Debug)]
 pub struct FileImporter {
     parameters: Parameters,
-    /// Children that have no parent yet; the leaves first.
-    levels: Vec<Vec<Leaf>>,
+    metadata: Metadata,
+    tree: Tree,
     finished: VecDeque<Block>,
+}
+
+#[derive(Debug)]
+enum Tree {
+    Balanced(Balanced),
+    Trickle(Trickle),
+}
+
+/// How the leaves of a file stand below its root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// All at the same depth.
+    #[default]
+    Balanced,
+    /// The first ones near the root, later ones ever deeper.
+    Trickle,
 }
 
 /// A leaf as its parent sees it (and a finished node, as its own parent sees it).
@@ -37,7 +58,16 @@ pub struct Leaf {
 impl FileImporter {
     /// An empty file so far.
     pub fn new(parameters: Parameters) -> FileImporter {
-        FileImporter { parameters, levels: Vec::new(), finished: VecDeque::new() }
+        FileImporter::with_metadata(parameters, Metadata::default())
+    }
+
+    /// The same with permissions and time, which its root will hold. A file of one raw leaf has no place for them.
+    pub fn with_metadata(parameters: Parameters, metadata: Metadata) -> FileImporter {
+        let tree = match parameters.layout() {
+            Layout::Balanced => Tree::Balanced(Balanced::default()),
+            Layout::Trickle => Tree::Trickle(Trickle::default()),
+        };
+        FileImporter { parameters, metadata, tree, finished: VecDeque::new() }
     }
 
     /// How leaves are hashed: for `hash::new_many`.
@@ -47,12 +77,46 @@ impl FileImporter {
 
     /// The bytes of the leaf block for a chunk of the file, which is `chunk_size` long but for the last.
     pub fn wrap_leaf(&self, chunk: Bytes) -> Bytes {
-        if self.parameters.raw_leaves() { chunk } else { message::wrap(&chunk) }
+        match (self.parameters.raw_leaves(), self.parameters.layout()) {
+            (true, _) => chunk,
+            (false, Layout::Balanced) => message::wrap(&chunk),
+            (false, Layout::Trickle) => message::wrap_as(Type::Raw, &chunk),
+        }
+    }
+
+    /// Whether the first chunk is another block when it is the only one: then it holds what the root holds.
+    pub fn is_only_leaf_special(&self) -> bool {
+        let is_root = self.parameters.layout() == Layout::Balanced && !self.parameters.raw_leaves();
+        is_root && self.metadata != Metadata::default()
+    }
+
+    /// The bytes of the leaf block for the only chunk of the file.
+    pub fn wrap_only_leaf(&self, chunk: Bytes) -> Bytes {
+        if !self.is_only_leaf_special() {
+            return self.wrap_leaf(chunk);
+        }
+        let message = Message {
+            file_size: Some(chunk.len() as u64),
+            data: (!chunk.is_empty()).then_some(chunk),
+            metadata: self.metadata,
+            ..Message::new(Type::File)
+        };
+        Node { links: Vec::new(), data: Some(message.encode()) }.encode()
+    }
+
+    /// The leaf block itself, if it is so short that its CID holds it: then nothing needs to be hashed or kept.
+    pub fn inline(&self, leaf: &Bytes) -> Option<Block> {
+        let kind = self.parameters.inlined(self.leaf_kind(), leaf.len())?;
+        Some(Block::of(kind, leaf.clone()))
     }
 
     /// The next leaf in the order of the file.
     pub fn push(&mut self, leaf: Leaf) {
-        self.push_at(0, leaf);
+        let mut maker = Maker { parameters: &self.parameters, finished: &mut self.finished };
+        match &mut self.tree {
+            Tree::Balanced(tree) => tree.push(leaf, &mut maker),
+            Tree::Trickle(tree) => tree.push(leaf, &mut maker),
+        }
     }
 
     /// A finished node; it comes after all its children were pushed or polled.
@@ -61,52 +125,48 @@ impl FileImporter {
     }
 
     /// The file is over: the blocks not yet polled, children before parents, and the root. A file without leaves
-    /// becomes the one empty leaf, which is among the blocks.
-    pub fn finish(mut self) -> (Vec<Block>, Root) {
-        if self.levels.is_empty() {
-            let block = Block::of(self.leaf_kind(), self.wrap_leaf(Bytes::new()));
-            let root = Root { cid: *block.cid(), size: 0, tsize: block.data().len() as u64 };
-            return (vec![block], root);
-        }
-        let mut level = 0;
-        loop {
-            if let [root] = self.levels[level][..]
-                && level + 1 == self.levels.len()
-            {
-                return (self.finished.into(), Root { cid: root.cid, size: root.size, tsize: root.tsize });
-            }
-            self.close(level);
-            level += 1;
-        }
+    /// becomes the one empty node, which is among the blocks.
+    pub fn finish(self) -> (Vec<Block>, Root) {
+        let empty = self.wrap_only_leaf(Bytes::new());
+        let FileImporter { parameters, metadata, tree, mut finished } = self;
+        let mut maker = Maker { parameters: &parameters, finished: &mut finished };
+        let root = match tree {
+            Tree::Balanced(tree) => tree.finish(metadata, &mut maker),
+            Tree::Trickle(tree) => Some(tree.finish(metadata, &mut maker)),
+        };
+        let root = root.unwrap_or_else(|| {
+            let kind = parameters.leaf_kind();
+            let block = Block::of(parameters.inlined(kind, empty.len()).unwrap_or(kind), empty);
+            let leaf = Leaf { cid: *block.cid(), size: 0, tsize: block.data().len() as u64 };
+            finished.push_back(block);
+            leaf
+        });
+        (finished.into(), Root { cid: root.cid, size: root.size, tsize: root.tsize })
     }
+}
 
-    /// A full node is closed only when another child comes: the last one may be the root.
-    fn push_at(&mut self, level: usize, child: Leaf) {
-        if self.levels.len() == level {
-            self.levels.push(Vec::new());
-        }
-        if self.levels[level].len() == self.parameters.max_links() {
-            self.close(level);
-        }
-        self.levels[level].push(child);
-    }
+/// Makes the nodes above leaves.
+struct Maker<'a> {
+    parameters: &'a Parameters,
+    finished: &'a mut VecDeque<Block>,
+}
 
-    /// Make the open node of a level a child of the next.
-    fn close(&mut self, level: usize) {
-        let children = std::mem::take(&mut self.levels[level]);
+impl Maker<'_> {
+    /// The node with these children, as its own parent sees it.
+    fn parent(&mut self, children: &[Leaf], metadata: Metadata) -> Leaf {
         let size = children.iter().map(|child| child.size).sum();
         let message = Message {
             file_size: Some(size),
             block_sizes: children.iter().map(|child| child.size).collect(),
+            metadata,
             ..Message::new(Type::File)
         };
         let below: u64 = children.iter().map(|child| child.tsize).sum();
         let links = children.iter().map(|child| Link { cid: child.cid, name: Bytes::new(), tsize: child.tsize });
-        let block = interior(&self.parameters, links.collect(), &message);
-
-        let tsize = block.data().len() as u64 + below;
-        self.push_at(level + 1, Leaf { cid: *block.cid(), tsize, size });
+        let block = interior(self.parameters, links.collect(), &message);
+        let leaf = Leaf { cid: *block.cid(), tsize: block.data().len() as u64 + below, size };
         self.finished.push_back(block);
+        leaf
     }
 }
 
@@ -134,15 +194,22 @@ mod tests {
 
     #[test]
     fn holds_no_more_than_the_open_nodes() {
-        let mut importer = FileImporter::new(Parameters::V1_2025.with_max_links(10).expect("in range"));
-        for _ in 0..100_000 {
-            importer.push(leaf(1));
-            while importer.poll().is_some() {}
+        for (layout, limit) in [(Layout::Balanced, 5 * 10), (Layout::Trickle, 5 * 30)] {
+            let parameters = Parameters::V1_2025.with_max_links(10).expect("in range").with_layout(layout);
+            let mut importer = FileImporter::new(parameters);
+            let leaf = leaf(1);
+            for _ in 0..100_000 {
+                importer.push(leaf);
+                while importer.poll().is_some() {}
 
-            let held: usize = importer.levels.iter().map(Vec::len).sum();
-            assert!(held <= 10 * importer.levels.len() && importer.levels.len() <= 5);
+                let held = match &importer.tree {
+                    Tree::Balanced(tree) => tree.held(),
+                    Tree::Trickle(tree) => tree.held(),
+                };
+                assert!(held <= limit, "{held}");
+            }
+            assert_eq!(importer.finish().1.size, 100_000);
         }
-        assert_eq!(importer.finish().1.size, 100_000);
     }
 
     fn leaf(size: usize) -> Leaf {

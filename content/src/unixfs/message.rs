@@ -140,13 +140,18 @@ impl Message {
 
 /// The node of a leaf of a file that is not raw: one copy of the bytes, and nothing else of them.
 pub(super) fn wrap(chunk: &[u8]) -> Bytes {
+    wrap_as(Type::File, chunk)
+}
+
+/// The same for a leaf that is called [`Type::Raw`].
+pub(super) fn wrap_as(kind: Type, chunk: &[u8]) -> Bytes {
     debug_assert!(chunk.len() <= MAX_CHUNK, "checked where the size of chunks is set");
     let size = chunk.len() as u64;
     let data_len = if chunk.is_empty() { 0 } else { wire::bytes_len(chunk.len()) };
-    let message_len = wire::varint_len(Type::File.number()) + data_len + wire::varint_len(size);
+    let message_len = wire::varint_len(kind.number()) + data_len + wire::varint_len(size);
     let mut out = Vec::with_capacity(wire::bytes_len(message_len));
     wire::put_length(&mut out, 1, message_len);
-    wire::put_varint(&mut out, 1, Type::File.number());
+    wire::put_varint(&mut out, 1, kind.number());
     if !chunk.is_empty() {
         wire::put_bytes(&mut out, 2, chunk);
     }

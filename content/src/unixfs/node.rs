@@ -19,8 +19,8 @@ pub enum Entity {
     Directory(DirectoryNode),
     /// A folder, or a part of one, in many blocks.
     Shard(ShardNode),
-    /// The target of a symbolic link.
-    Symlink(Vec<u8>),
+    /// A symbolic link.
+    Symlink(SymlinkNode),
     /// A file or a part of one, as it is.
     Raw(Bytes),
 }
@@ -44,7 +44,21 @@ impl Entity {
                 let shard = ShardNode::new(message, node.links);
                 shard.map(Entity::Shard).map_err(|source| NodeError::BadShard { cid, source })
             }
-            Type::Symlink => Ok(Entity::Symlink(message.data.unwrap_or_default().into())),
+            Type::Symlink => Ok(Entity::Symlink(SymlinkNode {
+                target: message.data.unwrap_or_default(),
+                metadata: message.metadata,
+            })),
+        }
+    }
+
+    /// Permissions and time, when they were kept.
+    pub fn metadata(&self) -> Metadata {
+        match self {
+            Entity::File(file) => file.metadata,
+            Entity::Directory(directory) => directory.metadata,
+            Entity::Shard(shard) => shard.metadata(),
+            Entity::Symlink(symlink) => symlink.metadata,
+            Entity::Raw(_) => Metadata::default(),
         }
     }
 
@@ -152,6 +166,15 @@ impl DirectoryNode {
     pub fn metadata(&self) -> Metadata {
         self.metadata
     }
+}
+
+/// A symbolic link, which nobody follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymlinkNode {
+    /// As it is stored: any bytes.
+    pub target: Bytes,
+    /// Permissions and time, when they were kept.
+    pub metadata: Metadata,
 }
 
 /// A name in a folder and what it stands for.
@@ -290,8 +313,9 @@ mod tests {
         assert_eq!(Entity::parse(&cbor), Err(NodeError::ForeignCodec { cid: *cbor.cid(), codec: 0x71 }));
         let bare = Block::new(DAG_PB, Bytes::new());
         assert_eq!(Entity::parse(&bare), Err(NodeError::NotUnixFs { cid: *bare.cid() }));
-        let target = symlink(b"../other", &Parameters::V0_2015);
-        assert_eq!(Entity::parse(&target), Ok(Entity::Symlink(b"../other".to_vec())));
+        let target = symlink(b"../other", Metadata::default(), &Parameters::V0_2015);
+        let Ok(Entity::Symlink(found)) = Entity::parse(&target) else { panic!("a symbolic link") };
+        assert_eq!(&found.target[..], b"../other");
         assert_eq!(leaf_data(&target), Err(NodeError::NotLeaf { cid: *target.cid() }));
     }
 

@@ -2,8 +2,10 @@
 
 use cid::Version;
 
+use super::importer::Layout;
+use super::shard::MAX_FANOUT;
 use crate::block::{DAG_PB, RAW};
-use crate::hash::{Function, LeafKind};
+use crate::hash::{Function, LeafKind, MAX_INLINE};
 
 /// How files are cut and folders are written. Two nodes with equal parameters give equal CIDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Parameters {
     hash: Function,
     fanout: u32,
     measure: Measure,
+    layout: Layout,
+    inline: usize,
 }
 
 /// What of a folder is measured against [`SHARD_THRESHOLD`].
@@ -36,6 +40,8 @@ impl Parameters {
         hash: Function::Sha2_256,
         fanout: 256,
         measure: Measure::Block,
+        layout: Layout::Balanced,
+        inline: 0,
     };
 
     /// The profile `unixfs-v0-2015`: what Kubo gives by default.
@@ -47,6 +53,8 @@ impl Parameters {
         hash: Function::Sha2_256,
         fanout: 256,
         measure: Measure::NamesAndCids,
+        layout: Layout::Balanced,
+        inline: 0,
     };
 
     /// Cut files into so many bytes: 1 to [`MAX_CHUNK`].
@@ -85,6 +93,27 @@ impl Parameters {
         Parameters { hash, cid_version, ..self }
     }
 
+    /// Slots of a shard of a large folder: a power of two from 8 to [`MAX_FANOUT`].
+    pub fn with_fanout(self, fanout: u32) -> Result<Parameters, ParametersError> {
+        if !fanout.is_power_of_two() || !(8..=MAX_FANOUT).contains(&fanout) {
+            return Err(ParametersError::Fanout { fanout });
+        }
+        Ok(Parameters { fanout, ..self })
+    }
+
+    /// How the leaves of a file stand below its root.
+    pub fn with_layout(self, layout: Layout) -> Parameters {
+        Parameters { layout, ..self }
+    }
+
+    /// Blocks of at most so many bytes are held by their CIDs and need not be kept: 0 (none) to [`MAX_INLINE`].
+    pub fn with_inline(self, inline: usize) -> Result<Parameters, ParametersError> {
+        if inline > MAX_INLINE {
+            return Err(ParametersError::Inline { inline });
+        }
+        Ok(Parameters { inline, ..self })
+    }
+
     /// Bytes of a file in one leaf.
     pub fn chunk_size(&self) -> usize {
         self.chunk_size
@@ -114,6 +143,16 @@ impl Parameters {
     pub fn leaf_kind(&self) -> LeafKind {
         let (codec, version) = if self.raw_leaves { (RAW, Version::V1) } else { (DAG_PB, self.cid_version) };
         LeafKind { codec, version, hash: self.hash }
+    }
+
+    /// The kind of a block that would be of `kind` but is so short that its CID holds it.
+    pub(super) fn inlined(&self, kind: LeafKind, length: usize) -> Option<LeafKind> {
+        let is_short = length <= self.inline && self.inline > 0;
+        is_short.then_some(LeafKind { version: Version::V1, hash: Function::Identity, ..kind })
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
     }
 
     pub(super) fn fanout(&self) -> u32 {
@@ -149,9 +188,21 @@ pub enum ParametersError {
         /// In bytes.
         chunk_size: usize,
     },
+    /// Not a power of two from 8 to [`MAX_FANOUT`].
+    #[error("a fan-out of {fanout}: a power of two from 8 to {MAX_FANOUT} is possible")]
+    Fanout {
+        /// Slots of a shard.
+        fanout: u32,
+    },
     /// CIDs of version 0 name sha2-256 hashes only.
     #[error("a CID of version 0 has sha2-256 as its hash")]
     HashOfVersion0,
+    /// More than [`MAX_INLINE`].
+    #[error("inline blocks of {inline} bytes: at most {MAX_INLINE} fit into a CID here")]
+    Inline {
+        /// In bytes.
+        inline: usize,
+    },
     /// Fewer than 2, or more than [`MAX_FILE_LINKS`].
     #[error("{max_links} links per node: between 2 and {MAX_FILE_LINKS} is possible")]
     MaxLinks {
@@ -172,6 +223,10 @@ mod tests {
         assert!(parameters.with_chunk_size(0).is_err() && parameters.with_chunk_size(MAX_CHUNK + 1).is_err());
         assert!(parameters.with_max_links(2).is_ok() && parameters.with_max_links(MAX_FILE_LINKS).is_ok());
         assert!(parameters.with_max_links(1).is_err() && parameters.with_max_links(MAX_FILE_LINKS + 1).is_err());
+        assert!(parameters.with_fanout(8).is_ok() && parameters.with_fanout(MAX_FANOUT).is_ok());
+        assert!([0, 4, 100, 2 * MAX_FANOUT].into_iter().all(|fanout| parameters.with_fanout(fanout).is_err()));
+        assert!(parameters.with_inline(0).is_ok() && parameters.with_inline(MAX_INLINE).is_ok());
+        assert!(parameters.with_inline(MAX_INLINE + 1).is_err());
     }
 
     #[test]

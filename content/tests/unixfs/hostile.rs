@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cidra_content::unixfs::reader::{MAX_LEVELS, MAX_PENDING};
-use cidra_content::unixfs::{Message, Parameters, Type, symlink};
+use cidra_content::unixfs::{Message, Metadata, Parameters, Type, symlink};
 use cidra_content::{Block, Cid, block, dag_pb};
 
 use super::shelf::{Shelf, file_node, node};
@@ -91,7 +91,7 @@ fn a_part_that_is_longer_or_shorter_than_its_parent_says_is_refused() {
 fn a_file_with_a_folder_or_a_link_as_its_part_is_refused() {
     let mut shelf = Shelf::default();
     let folder = shelf.put(node(std::iter::empty(), &Message::new(Type::Directory)));
-    let link = shelf.put(symlink(b"/etc/passwd", &Parameters::default()));
+    let link = shelf.put(symlink(b"/etc/passwd", Metadata::default(), &Parameters::default()));
     for child in [folder, link] {
         let root = shelf.put(file_node(&[(child, 4)]));
         assert!(shelf.read(root, 0..9).expect_err("no file").contains("not a file"));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
-use cidra_content::unixfs::{FileImporter, Leaf, Parameters, Root, symlink};
+use cidra_content::unixfs::{FileImporter, Leaf, Metadata, Parameters, Root, symlink};
 use cidra_content::{Block, block, hash};
 use sha2::{Digest, Sha256};
 
@@ -75,7 +75,7 @@ fn a_symbolic_link() {
     // `0a 07 08 04 12 03 'f' 'o' 'o'`: type and target, no size.
     let expected = Block::new(block::DAG_PB, Bytes::from_static(b"\x0a\x07\x08\x04\x12\x03foo"));
 
-    assert_eq!(symlink(b"foo", &Parameters::V1_2025), expected);
+    assert_eq!(symlink(b"foo", Metadata::default(), &Parameters::V1_2025), expected);
 }
 
 fn cid_of(content: &[u8], parameters: Parameters) -> String {

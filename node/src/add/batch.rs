@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use cidra_content::Block;
+use cidra_content::block::is_inline;
 use cidra_content::hash::LeafKind;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
@@ -69,6 +70,9 @@ impl Batches {
     /// Queues a block for the store.
     pub(super) fn keep(&mut self, block: Block) {
         let Some(store) = &self.store else { return };
+        if is_inline(block.cid()) {
+            return;
+        }
         self.block_bytes += block.data().len();
         self.blocks.push(block);
         if self.block_bytes >= BATCH_BYTES || self.blocks.len() >= BATCH_BLOCKS {

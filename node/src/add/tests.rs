@@ -1,6 +1,6 @@
 //! Imports into a real store.
 
-use cidra_content::unixfs::Parameters;
+use cidra_content::unixfs::{Metadata, Parameters};
 
 use super::*;
 use crate::store::Options;
@@ -62,7 +62,8 @@ async fn how_the_bytes_are_cut_on_the_way_does_not_matter() {
 
 #[tokio::test]
 async fn many_files_in_nested_folders_are_all_there() {
-    let (kept, mut import) = begin(ImportOptions { wrap: true, ..options(Parameters::V1_2025) }).await;
+    let (kept, mut import) =
+        begin(ImportOptions { wrap: Some(Metadata::default()), ..options(Parameters::V1_2025) }).await;
     for folder in 0..10 {
         import.entry(format!("{folder}").as_bytes(), Entry::Directory).await.unwrap();
         for file in 0..30 {
@@ -124,7 +125,14 @@ async fn a_name_twice_in_a_folder_is_refused() {
 }
 
 fn options(parameters: Parameters) -> ImportOptions {
-    ImportOptions { parameters, only_hash: false, pin: Pin::Yes { name: None }, wrap: false }
+    ImportOptions {
+        parameters,
+        only_hash: false,
+        pin: Pin::Yes { name: None },
+        wrap: None,
+        empty_folders: true,
+        revisits: false,
+    }
 }
 
 /// A store, whose folder goes with it.

@@ -3,14 +3,17 @@
 //! Leaves come back in any number of batches after the file was read, so many small files are open at a time; a folder is written
 //! when it was left and its last entry is done.
 
+mod file;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cidra_content::Block;
 use cidra_content::hash::LeafKind;
-use cidra_content::unixfs::{self, DirectoryError, DirectoryImporter, FileImporter, Parameters, Root};
+use cidra_content::unixfs::{self, DirectoryError, DirectoryImporter, FileImporter, Metadata, Root};
 
-use super::{Added, Entry};
+use self::file::{Cutter, File};
+use super::{Added, Entry, ImportOptions};
 
 /// Names a file of this import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,26 +27,19 @@ pub(super) struct Leaf {
 }
 
 pub(super) struct Tree {
-    parameters: Parameters,
+    options: ImportOptions,
     files: BTreeMap<FileId, File>,
     folders: BTreeMap<u64, Folder>,
     /// The folders that are entered, outermost first: the first stands for the place where roots are put.
     entered: Vec<u64>,
-    reading: Option<(FileId, BytesMut)>,
+    /// Folders that were left and may come again, where they may.
+    by_path: BTreeMap<Vec<u8>, u64>,
+    reading: Option<(FileId, Cutter)>,
     next_id: u64,
     leaves: VecDeque<Leaf>,
     blocks: Vec<Block>,
     /// What is done, with its place in the order in which entries came.
     done: Vec<(u64, Added)>,
-}
-
-struct File {
-    importer: FileImporter,
-    path: Vec<u8>,
-    folder: u64,
-    /// The lengths of the leaves that are out, in order.
-    leaves_out: VecDeque<u64>,
-    read: bool,
 }
 
 struct Folder {
@@ -52,19 +48,27 @@ struct Folder {
     path: Vec<u8>,
     parent: Option<u64>,
     entries_out: usize,
+    /// Nothing was ever in it.
+    is_empty: bool,
     left: bool,
     size: u64,
 }
 
+impl Folder {
+    fn new(importer: Option<DirectoryImporter>, path: &[u8], parent: Option<u64>) -> Self {
+        Self { importer, path: path.to_vec(), parent, entries_out: 0, is_empty: true, left: false, size: 0 }
+    }
+}
+
 impl Tree {
-    pub(super) fn new(parameters: Parameters, wrap: bool) -> Self {
-        let importer = wrap.then(|| DirectoryImporter::new(parameters));
-        let outermost = Folder { importer, path: vec![], parent: None, entries_out: 0, left: false, size: 0 };
+    pub(super) fn new(options: &ImportOptions) -> Self {
+        let importer = options.wrap.map(|metadata| DirectoryImporter::with_metadata(options.parameters, metadata));
         Self {
-            parameters,
+            options: options.clone(),
             files: BTreeMap::new(),
-            folders: BTreeMap::from([(0, outermost)]),
+            folders: BTreeMap::from([(0, Folder::new(importer, b"", None))]),
             entered: vec![0],
+            by_path: BTreeMap::new(),
             reading: None,
             next_id: 1,
             leaves: VecDeque::new(),
@@ -73,7 +77,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn entry(&mut self, path: &[u8], entry: Entry) -> Result<(), TreeError> {
+    pub(super) fn entry(&mut self, path: &[u8], entry: Entry, metadata: Metadata) -> Result<(), TreeError> {
         self.end_file()?;
         let name = check(path)?;
         let parent = &path[..path.len() - name.len()];
@@ -85,58 +89,48 @@ impl Tree {
         if parent.len() != if expected == 0 { 0 } else { expected + 1 } {
             return Err(TreeError::Orphan { path: lossy(path) });
         }
-        self.folders.get_mut(&folder).expect("entered").entries_out += 1;
+        if let Some(id) = self.by_path.get(path).filter(|_| entry == Entry::Directory) {
+            self.folders.get_mut(id).expect("kept for this").left = false;
+            self.entered.push(*id);
+            return Ok(());
+        }
+        let above = self.folders.get_mut(&folder).expect("entered");
+        above.entries_out += 1;
+        above.is_empty = false;
         let id = self.next_id;
         self.next_id += 1;
+        let parameters = self.options.parameters;
         match entry {
             Entry::Directory => {
-                let importer = Some(DirectoryImporter::new(self.parameters));
-                let new = Folder {
-                    importer,
-                    path: path.to_vec(),
-                    parent: Some(folder),
-                    entries_out: 0,
-                    left: false,
-                    size: 0,
-                };
-                self.folders.insert(id, new);
+                let importer = DirectoryImporter::with_metadata(parameters, metadata);
+                self.folders.insert(id, Folder::new(Some(importer), path, Some(folder)));
                 self.entered.push(id);
+                if self.options.revisits {
+                    self.by_path.insert(path.to_vec(), id);
+                }
             }
             Entry::File => {
-                let importer = FileImporter::new(self.parameters);
-                let file = File { importer, path: path.to_vec(), folder, leaves_out: VecDeque::new(), read: false };
-                self.files.insert(FileId(id), file);
-                self.reading = Some((FileId(id), BytesMut::new()));
+                let importer = FileImporter::with_metadata(parameters, metadata);
+                self.files.insert(FileId(id), File::new(path.to_vec(), folder, importer));
+                self.reading = Some((FileId(id), Cutter::default()));
             }
             Entry::Symlink(target) => {
-                let block = unixfs::symlink(&target, &self.parameters);
+                let block = unixfs::symlink(&target, metadata, &parameters);
                 let length = block.data().len() as u64;
                 let root = Root { cid: *block.cid(), size: target.len() as u64, tsize: length };
                 self.blocks.push(block);
-                self.entry_done(id, folder, path.to_vec(), root)?;
+                self.entry_done(id, folder, path.to_vec(), Some(root))?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn data(&mut self, mut bytes: Bytes) -> Result<(), TreeError> {
-        let Some((id, mut rest)) = self.reading.take() else { return Err(TreeError::StrayData) };
-        let chunk = self.parameters.chunk_size();
-        while rest.len() + bytes.len() >= chunk {
-            let taken = bytes.split_to(chunk - rest.len());
-            let data = if rest.is_empty() {
-                taken
-            } else {
-                rest.extend_from_slice(&taken);
-                rest.split().freeze()
-            };
-            self.leaf(id, data);
+    pub(super) fn data(&mut self, bytes: Bytes) -> Result<(), TreeError> {
+        let Some((id, mut cutter)) = self.reading.take() else { return Err(TreeError::StrayData) };
+        for chunk in cutter.cut(bytes, self.options.parameters.chunk_size()) {
+            self.chunk(id, chunk);
         }
-        if !bytes.is_empty() {
-            rest.reserve(chunk.min(bytes.len().next_power_of_two()));
-            rest.extend_from_slice(&bytes);
-        }
-        self.reading = Some((id, rest));
+        self.reading = Some((id, cutter));
         Ok(())
     }
 
@@ -157,9 +151,8 @@ impl Tree {
     /// A leaf came back, in the order in which the leaves of its file went out.
     pub(super) fn leaf_hashed(&mut self, id: FileId, block: &Block) -> Result<(), TreeError> {
         let file = self.files.get_mut(&id).expect("a file stays until all its leaves are back");
-        let size = file.leaves_out.pop_front().expect("as many come back as went out");
-        file.importer.push(unixfs::Leaf { cid: *block.cid(), tsize: block.data().len() as u64, size });
-        while let Some(node) = file.importer.poll() {
+        file.hashed(block);
+        while let Some(node) = file.poll() {
             self.blocks.push(node);
         }
         self.finish_file(id)
@@ -179,31 +172,35 @@ impl Tree {
         self.files.is_empty() && self.folders.is_empty()
     }
 
-    fn leaf(&mut self, id: FileId, chunk: Bytes) {
+    fn chunk(&mut self, id: FileId, chunk: Bytes) {
         let file = self.files.get_mut(&id).expect("it is being read");
-        file.leaves_out.push_back(chunk.len() as u64);
-        let data = file.importer.wrap_leaf(chunk);
-        self.leaves.push_back(Leaf { file: id, kind: file.importer.leaf_kind(), data });
+        let kind = file.leaf_kind();
+        self.leaves.extend(file.chunk(chunk).into_iter().map(|data| Leaf { file: id, kind, data }));
+        while let Some(node) = file.poll() {
+            self.blocks.push(node);
+        }
     }
 
     fn end_file(&mut self) -> Result<(), TreeError> {
-        let Some((id, rest)) = self.reading.take() else { return Ok(()) };
-        if !rest.is_empty() {
-            self.leaf(id, rest.freeze());
+        let Some((id, cutter)) = self.reading.take() else { return Ok(()) };
+        if let Some(chunk) = cutter.rest() {
+            self.chunk(id, chunk);
         }
-        self.files.get_mut(&id).expect("it was read").read = true;
+        let file = self.files.get_mut(&id).expect("it was read");
+        let kind = file.leaf_kind();
+        self.leaves.extend(file.end().map(|data| Leaf { file: id, kind, data }));
         self.finish_file(id)
     }
 
     fn finish_file(&mut self, id: FileId) -> Result<(), TreeError> {
-        let file = &self.files[&id];
-        if !file.read || !file.leaves_out.is_empty() {
+        if !self.files[&id].is_whole() {
             return Ok(());
         }
         let file = self.files.remove(&id).expect("looked at above");
-        let (blocks, root) = file.importer.finish();
+        let (folder, path) = (file.folder, file.path.clone());
+        let (blocks, root) = file.finish();
         self.blocks.extend(blocks);
-        self.entry_done(id.0, file.folder, file.path, root)
+        self.entry_done(id.0, folder, path, Some(root))
     }
 
     fn is_below_innermost(&self, parent: &[u8]) -> bool {
@@ -214,23 +211,40 @@ impl Tree {
 
     fn leave(&mut self) -> Result<(), TreeError> {
         let id = self.entered.pop().expect("only what was entered is left");
-        self.folders.get_mut(&id).expect("entered").left = true;
+        let folder = self.folders.get_mut(&id).expect("entered");
+        folder.left = true;
+        // What is below the top may come again until the top is left.
+        let is_top = folder.parent.is_none() || folder.parent == Some(0) && self.options.wrap.is_none();
+        if !is_top && self.options.revisits {
+            return Ok(());
+        }
+        for below in std::mem::take(&mut self.by_path).into_values().rev().filter(|below| *below != id) {
+            self.finish_folder(below)?;
+        }
         self.finish_folder(id)
     }
 
     fn finish_folder(&mut self, id: u64) -> Result<(), TreeError> {
-        let folder = &self.folders[&id];
-        if !folder.left || folder.entries_out > 0 {
+        let Some(folder) = self.folders.get(&id) else { return Ok(()) };
+        if !folder.left || folder.entries_out > 0 || self.by_path.contains_key(&folder.path) {
             return Ok(());
         }
         let folder = self.folders.remove(&id).expect("looked at above");
         let Some(importer) = folder.importer else { return Ok(()) };
+        let is_below = folder.parent.is_some_and(|parent| parent != 0 || self.options.wrap.is_some());
+        if let Some(parent) = folder.parent
+            && folder.is_empty
+            && is_below
+            && !self.options.empty_folders
+        {
+            return self.entry_done(id, parent, folder.path, None);
+        }
         let (blocks, root) =
             importer.finish().map_err(|source| TreeError::Directory { path: lossy(&folder.path), source })?;
         self.blocks.extend(blocks);
         let root = Root { size: folder.size, ..root };
         match folder.parent {
-            Some(parent) => self.entry_done(id, parent, folder.path, root),
+            Some(parent) => self.entry_done(id, parent, folder.path, Some(root)),
             None => {
                 // The folder around all comes after all.
                 self.report(u64::MAX, folder.path, root, true);
@@ -239,18 +253,20 @@ impl Tree {
         }
     }
 
-    fn entry_done(&mut self, id: u64, folder: u64, path: Vec<u8>, root: Root) -> Result<(), TreeError> {
+    /// An entry is done; it has no root when it is left out.
+    fn entry_done(&mut self, id: u64, folder: u64, path: Vec<u8>, root: Option<Root>) -> Result<(), TreeError> {
         let parent = self.folders.get_mut(&folder).expect("a folder stays until its entries are done");
         parent.entries_out -= 1;
-        parent.size += root.size;
-        if let Some(importer) = &mut parent.importer {
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
-            importer
-                .add(name, root.cid, root.tsize)
-                .map_err(|source| TreeError::Directory { path: lossy(&path), source })?;
+        if let Some(root) = root {
+            parent.size += root.size;
+            if let Some(importer) = &mut parent.importer {
+                let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
+                importer
+                    .add(name, root.cid, root.tsize)
+                    .map_err(|source| TreeError::Directory { path: lossy(&path), source })?;
+            }
+            self.report(id, path, root, folder == 0);
         }
-        let is_root = folder == 0;
-        self.report(id, path, root, is_root);
         self.finish_folder(folder)
     }
 

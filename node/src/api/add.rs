@@ -3,16 +3,15 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use cid::{Cid, Version};
-use cidra_content::hash::Function;
-use cidra_content::unixfs::Parameters;
+use cid::Cid;
+use cidra_content::unixfs::Metadata;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Failure, Output, Shape, stream};
-use super::call::{Call, CidForm, hash_function};
+use super::call::{Call, CidForm};
 use super::multipart::{Part, PartKind};
-use super::pin::pin_name;
 use super::upload::{Piece, Upload};
+use super::wishes::Wishes;
 use crate::add::{Added, Entry, Import, ImportOptions, Pin};
 use crate::node::Node;
 
@@ -36,7 +35,8 @@ pub(super) async fn add(State(node): State<Node>, headers: HeaderMap, call: Call
 }
 
 async fn import(node: &Node, wishes: Wishes, upload: &mut Upload, output: &Output) -> Result<(), Failure> {
-    let mut options = wishes.options();
+    // Some clients name files in no order, and the folders above them again each time.
+    let mut options = ImportOptions { revisits: true, ..wishes.options() };
     // Kubo gives a pin no name that nobody asked for.
     if let Pin::Yes { name } = &mut options.pin {
         name.get_or_insert_default();
@@ -44,16 +44,16 @@ async fn import(node: &Node, wishes: Wishes, upload: &mut Upload, output: &Outpu
     let mut telling = Telling::new(&wishes);
     let mut import = node.import(options).await?;
     let mut folders = Folders::default();
-    let mut symlink: Option<(Vec<u8>, Vec<u8>)> = None;
+    let mut symlink: Option<Symlink> = None;
     let mut is_empty = true;
     loop {
         let piece = upload.next().await?;
         if let Some(Piece::Data(bytes)) = piece {
             match &mut symlink {
-                Some((_, target)) if target.len() + bytes.len() > MAX_TARGET => {
+                Some(link) if link.target.len() + bytes.len() > MAX_TARGET => {
                     return Err(Failure::usage(format!("the target of a symlink is longer than {MAX_TARGET} bytes")));
                 }
-                Some((_, target)) => target.extend_from_slice(&bytes),
+                Some(link) => link.target.extend_from_slice(&bytes),
                 None => {
                     telling.read(bytes.len(), output).await;
                     import.data(bytes).await?;
@@ -63,12 +63,12 @@ async fn import(node: &Node, wishes: Wishes, upload: &mut Upload, output: &Outpu
             continue;
         }
         telling.ended(output).await;
-        if let Some((path, target)) = symlink.take() {
-            import.entry(&path, Entry::Symlink(target)).await?;
+        if let Some(Symlink { path, target, metadata }) = symlink.take() {
+            import.entry_with(&path, Entry::Symlink(target), metadata).await?;
         }
         let Some(Piece::Part(part)) = piece else { break };
         is_empty = false;
-        symlink = begin(&mut import, &mut folders, &mut telling, part, wishes.wrap).await?;
+        symlink = begin(&mut import, &mut folders, &mut telling, part, &wishes).await?;
         telling.added(import.durable(), output).await;
     }
     if is_empty {
@@ -82,30 +82,42 @@ async fn import(node: &Node, wishes: Wishes, upload: &mut Upload, output: &Outpu
 /// Linux has no longer targets, in bytes.
 const MAX_TARGET: usize = 4096;
 
-/// A part and the folders above it that were not named. Gives the path of a symlink, whose target comes as data.
+/// A symlink whose target is being read.
+struct Symlink {
+    path: Vec<u8>,
+    target: Vec<u8>,
+    metadata: Metadata,
+}
+
+/// A part and the folders above it that were not named. Gives a symlink, whose target comes as data.
 async fn begin(
     import: &mut Import,
     folders: &mut Folders,
     telling: &mut Telling,
     part: Part,
-    wrap: bool,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Failure> {
+    wishes: &Wishes,
+) -> Result<Option<Symlink>, Failure> {
     if part.path.is_empty() && part.kind == PartKind::Directory {
         return Ok(None);
     }
     let path = match &part.path[..] {
-        [] if wrap => return Err(Failure::usage("a file without a name cannot be wrapped: name it (stdin-name)")),
+        [] if wishes.wrap => {
+            return Err(Failure::usage("a file without a name cannot be wrapped: name it (stdin-name)"));
+        }
         [] => NAMELESS.to_vec(),
         path => path.join(&b'/'),
     };
     for folder in folders.enter(&part) {
-        import.entry(&folder, Entry::Directory).await?;
+        let is_named = part.kind == PartKind::Directory && folder == path;
+        let given = if is_named { part.metadata } else { Metadata::default() };
+        import.entry_with(&folder, Entry::Directory, wishes.metadata(true, given)).await?;
     }
+    let metadata = wishes.metadata(false, part.metadata);
     match part.kind {
         PartKind::Directory => {}
-        PartKind::Symlink => return Ok(Some((path, vec![]))),
+        PartKind::Symlink => return Ok(Some(Symlink { path, target: vec![], metadata })),
         PartKind::File => {
-            import.entry(&path, Entry::File).await?;
+            import.entry_with(&path, Entry::File, metadata).await?;
             telling.began(&path);
         }
     }
@@ -145,102 +157,6 @@ impl Folders {
         self.entered = wanted.to_vec();
         (common + 1..=wanted.len()).map(|end| wanted[..end].join(&b'/')).collect()
     }
-}
-
-/// What a caller of `add` wishes.
-pub(super) struct Wishes {
-    parameters: Parameters,
-    pub(super) only_hash: bool,
-    pub(super) wrap: bool,
-    announce: bool,
-    pin: Pin,
-    progress: bool,
-    silent: bool,
-    form: CidForm,
-}
-
-impl Wishes {
-    pub(super) fn of(call: &Call) -> Result<Self, Failure> {
-        for name in UNSUPPORTED_FLAGS {
-            if call.is(name)? {
-                return Err(Failure::usage(format!("option {name} is not supported by this node")));
-            }
-        }
-        for name in UNSUPPORTED {
-            if call.text(name)?.is_some_and(|value| !value.is_empty() && value != "0") {
-                return Err(Failure::usage(format!("option {name} is not supported by this node")));
-            }
-        }
-        let name = pin_name(call, "pin-name")?;
-        let only_hash = call.is("only-hash")?;
-        let pin = match call.flag("pin")?.unwrap_or(true) {
-            false if name.is_some() => return Err(Failure::usage("pin-name option requires pin to be set")),
-            true if !only_hash => Pin::Yes { name },
-            _ => Pin::No,
-        };
-        Ok(Self {
-            parameters: parameters(call)?,
-            only_hash,
-            announce: !only_hash,
-            wrap: call.is("wrap-with-directory")?,
-            pin,
-            progress: call.is("progress")?,
-            silent: call.is("silent")?,
-            form: call.cid_form()?,
-        })
-    }
-
-    /// What is sent is served for a while, and neither pinned nor announced.
-    pub(super) fn for_sending(self) -> Self {
-        Self { only_hash: false, announce: false, pin: Pin::No, ..self }
-    }
-
-    pub(super) fn options(&self) -> ImportOptions {
-        let Self { parameters, only_hash, wrap, pin, .. } = self;
-        ImportOptions { parameters: *parameters, only_hash: *only_hash, pin: pin.clone(), wrap: *wrap }
-    }
-}
-
-const UNSUPPORTED_FLAGS: [&str; 6] = ["fscache", "inline", "nocopy", "preserve-mode", "preserve-mtime", "trickle"];
-const UNSUPPORTED: [&str; 6] = ["max-directory-links", "max-hamt-fanout", "mode", "mtime", "mtime-nsecs", "to-files"];
-
-/// Kubo's rules: CIDv1 and other hashes than sha2-256 imply raw leaves unless these are refused.
-fn parameters(call: &Call) -> Result<Parameters, Failure> {
-    let invalid = |error: cidra_content::unixfs::ParametersError| Failure::misused(&error);
-    let mut parameters = match call.text("profile")? {
-        None | Some("unixfs-v0-2015") => Parameters::V0_2015,
-        Some("unixfs-v1-2025") => Parameters::V1_2025,
-        Some(other) => {
-            return Err(Failure::usage(format!("profile {other:?}: known are unixfs-v1-2025 and unixfs-v0-2015")));
-        }
-    };
-    let hash = call.text("hash")?.filter(|name| !name.is_empty());
-    if let Some(name) = hash {
-        parameters = parameters.with_hash(hash_function(name)?);
-    }
-    match call.number::<u8>("cid-version")? {
-        None => {}
-        Some(0) => parameters = parameters.with_cid_version(Version::V0).map_err(invalid)?.with_raw_leaves(false),
-        Some(1) => parameters = parameters.with_cid_version(Version::V1).map_err(invalid)?.with_raw_leaves(true),
-        Some(other) => return Err(Failure::usage(format!("unknown CID version {other}"))),
-    }
-    if parameters.hash() != Function::Sha2_256 {
-        parameters = parameters.with_raw_leaves(true);
-    }
-    if let Some(raw) = call.flag("raw-leaves")? {
-        parameters = parameters.with_raw_leaves(raw);
-    }
-    if let Some(chunker) = call.text("chunker")?.filter(|text| !matches!(*text, "" | "default")) {
-        let size = chunker.strip_prefix("size-").and_then(|size| size.parse().ok());
-        let Some(size) = size else {
-            return Err(Failure::usage(format!("chunker {chunker:?}: only size-N is supported, N in bytes")));
-        };
-        parameters = parameters.with_chunk_size(size).map_err(invalid)?;
-    }
-    if let Some(links) = call.number::<usize>("max-file-links")?.filter(|links| *links > 0) {
-        parameters = parameters.with_max_links(links).map_err(invalid)?;
-    }
-    Ok(parameters)
 }
 
 /// Tells the caller what was read and what was added.
@@ -296,12 +212,6 @@ pub(super) fn line(added: &Added, form: &CidForm) -> Map<String, Value> {
     line.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
 }
 
-impl Wishes {
-    pub(super) fn line(&self, added: &Added) -> Map<String, Value> {
-        line(added, &self.form)
-    }
-}
-
 fn name_of(path: &[u8]) -> String {
     if path == NAMELESS { String::new() } else { String::from_utf8_lossy(path).into_owned() }
 }
@@ -315,7 +225,7 @@ mod tests {
         let mut folders = Folders::default();
         let mut enter = |path: &str, kind| {
             let path = path.split('/').map(|name| name.as_bytes().to_vec()).collect();
-            let entered = folders.enter(&Part { path, kind });
+            let entered = folders.enter(&Part { path, kind, ..Part::default() });
             entered.into_iter().map(|path| String::from_utf8(path).unwrap()).collect::<Vec<_>>()
         };
 

@@ -6,16 +6,17 @@ use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
 use cidra_content::fetch::Selector;
-use cidra_content::unixfs::Entity;
+use cidra_content::unixfs::{Entity, Metadata, Time};
 use serde_json::json;
 
-use super::add::{NAMELESS, Wishes, finish};
+use super::add::{NAMELESS, finish};
 use super::answer::{Answer, Failure, Output, Shape, one, stream};
 use super::call::Call;
 use super::cat::length;
 use super::id::AGENT;
 use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
 use super::upload::Chunks;
+use super::wishes::Wishes;
 use crate::add::{Added, Entry as Imported, Pin};
 use crate::download::{DownloadEvent, State as Progress};
 use crate::node::Node;
@@ -74,7 +75,12 @@ pub(super) async fn import(
                     Kind::File => Imported::File,
                     Kind::Symlink => Imported::Symlink(entry.target.unwrap_or_default()),
                 };
-                import.entry(path, what).await?;
+                let given = Metadata {
+                    mode: entry.mode,
+                    mtime: entry.mtime.map(|time| Time { seconds: time.secs, nanoseconds: time.nanos }),
+                };
+                let metadata = wishes.metadata(what == Imported::Directory, given);
+                import.entry_with(path, what, metadata).await?;
             }
             Frame::Data(bytes) => {
                 read += bytes.len() as u64;
@@ -166,13 +172,12 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
 
 async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure> {
     let entry = match event {
-        DownloadEvent::Directory { path } => Entry::new(join(&path), Kind::Directory),
+        DownloadEvent::Directory { path, metadata } => entry(&path, Kind::Directory, metadata),
         DownloadEvent::File { path, size, metadata } => {
-            let mtime = metadata.mtime.map(|time| Mtime { secs: time.seconds, nanos: time.nanoseconds });
-            Entry { size: Some(size), mode: metadata.mode, mtime, ..Entry::new(join(&path), Kind::File) }
+            Entry { size: Some(size), ..entry(&path, Kind::File, metadata) }
         }
-        DownloadEvent::Symlink { path, target } => {
-            Entry { target: Some(target.to_vec()), ..Entry::new(join(&path), Kind::Symlink) }
+        DownloadEvent::Symlink { path, target, metadata } => {
+            Entry { target: Some(target.to_vec()), ..entry(&path, Kind::Symlink, metadata) }
         }
         DownloadEvent::Bytes(bytes) => {
             output.bytes(Bytes::copy_from_slice(&data_head(bytes.len()))).await;
@@ -185,8 +190,9 @@ async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure
     Ok(())
 }
 
-fn join(path: &[Bytes]) -> Vec<u8> {
-    path.join(&b'/')
+fn entry(path: &[Bytes], kind: Kind, metadata: Metadata) -> Entry {
+    let mtime = metadata.mtime.map(|time| Mtime { secs: time.seconds, nanos: time.nanoseconds });
+    Entry { mode: metadata.mode, mtime, ..Entry::new(path.join(&b'/'), kind) }
 }
 
 fn progress(state: &Progress) -> serde_json::Value {

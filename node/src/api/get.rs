@@ -37,15 +37,15 @@ async fn archive(mut download: Download, root: String, output: Output) -> Result
     let mut padding = 0;
     while let Some(event) = download.next().await {
         let head = match event? {
-            DownloadEvent::Directory { path } => head(&name(&path), EntryType::Directory, 0, Metadata::default(), b""),
+            DownloadEvent::Directory { path, metadata } => head(&name(&path), EntryType::Directory, 0, metadata, b""),
             DownloadEvent::File { path, size, metadata } => {
                 output.bytes(zeros(padding)).await;
                 padding = (BLOCK - size % BLOCK) % BLOCK;
                 output.bytes(head(&name(&path), EntryType::Regular, size, metadata, b"")).await;
                 continue;
             }
-            DownloadEvent::Symlink { path, target } => {
-                head(&name(&path), EntryType::Symlink, 0, Metadata::default(), &target)
+            DownloadEvent::Symlink { path, target, metadata } => {
+                head(&name(&path), EntryType::Symlink, 0, metadata, &target)
             }
             DownloadEvent::Bytes(bytes) => {
                 output.bytes(bytes).await;

@@ -6,6 +6,7 @@
 use std::io::BufRead;
 
 use bytes::{Buf, Bytes, BytesMut};
+use cidra_content::unixfs::{Metadata, Time};
 use percent_encoding::percent_decode_str;
 
 /// What was read.
@@ -25,6 +26,8 @@ pub(super) struct Part {
     /// The names along its path, with nothing empty, `.` or `..` among them.
     pub(super) path: Vec<Vec<u8>>,
     pub(super) kind: PartKind,
+    /// Permissions and time, where the sender gives them.
+    pub(super) metadata: Metadata,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +186,10 @@ fn parse_head(head: &[u8]) -> Result<Part, MultipartError> {
     for line in head.split("\r\n").filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').ok_or(MultipartError::Malformed { what: "a header of a part" })?;
         match name.trim().to_ascii_lowercase().as_str() {
-            "content-disposition" => part.path = path_of(value),
+            "content-disposition" => {
+                part.path = path_of(value);
+                part.metadata = metadata_of(value);
+            }
             "content-type" => {
                 part.kind = match split_parameters(value).0.as_str() {
                     "application/x-directory" | "multipart/form-data" => PartKind::Directory,
@@ -219,6 +225,34 @@ fn path_of(disposition: &str) -> Vec<Vec<u8>> {
         }
     }
     path
+}
+
+/// Kubo's clients put it behind the name of the field: `name="file?mode=0644&mtime=1700000000&mtime-nsecs=5"`, the mode as Go
+/// has it, in octal.
+fn metadata_of(disposition: &str) -> Metadata {
+    let parameters = split_parameters(disposition).1;
+    let field = parameters.iter().find(|(name, _)| name == "name").and_then(|(_, value)| value.split_once('?'));
+    let mut metadata = Metadata::default();
+    let (mut seconds, mut nanoseconds) = (None, 0);
+    for (name, value) in field.into_iter().flat_map(|(_, query)| query.split('&')).filter_map(|one| one.split_once('='))
+    {
+        match name {
+            "mode" => metadata.mode = u32::from_str_radix(value, 8).ok().map(unix_mode),
+            "mtime" => seconds = value.parse().ok(),
+            "mtime-nsecs" => nanoseconds = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    let time = seconds.map(|seconds| Time { seconds, nanoseconds });
+    metadata.mtime = time.filter(|time| time.nanoseconds < 1_000_000_000);
+    metadata
+}
+
+/// Go keeps setuid, setgid and sticky elsewhere than Unix does.
+fn unix_mode(mode: u32) -> u32 {
+    let special = [(1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000)];
+    let special = special.iter().filter(|(theirs, _)| mode & theirs != 0).map(|(_, ours)| ours);
+    mode & 0o777 | special.fold(0, |bits, bit| bits | bit)
 }
 
 fn query_unescape(text: &str) -> Vec<u8> {

@@ -12,12 +12,12 @@ use cid::Cid;
 use cidra_content::Multihash;
 use serde_json::{Value, json};
 
-use super::add::Wishes;
 use super::answer::{Answer, Failure, Output, stream};
 use super::call::Call;
 use super::cidra::{TREE, import, send_end, send_note};
 use super::upload::Chunks;
 use super::walk::Walk;
+use super::wishes::Wishes;
 use crate::network::{Network, Receiver};
 use crate::node::Node;
 

@@ -3,6 +3,7 @@
 //! The command line reads the files and sends them as a tree; the node cuts, hashes and stores them. Each line is printed when
 //! what it names is durable.
 
+mod form;
 mod ignore;
 mod sources;
 mod walk;
@@ -15,6 +16,7 @@ use clap::{ArgAction, Args};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use self::form::Form;
 pub(super) use self::sources::Sources;
 pub(super) use self::walk::{Selection, wire_name};
 use super::call::Call;
@@ -49,21 +51,8 @@ pub(super) struct Arguments {
     /// Put everything into one more folder
     #[arg(short, long = "wrap-with-directory", visible_alias = "wrap")]
     pub(super) wrap: bool,
-    /// How files become blocks, and so which CIDs they get
-    #[arg(long, default_value = "unixfs-v1-2025", value_parser = ["unixfs-v1-2025", "unixfs-v0-2015"])]
-    profile: String,
-    /// Cut files into pieces of N bytes: size-N
-    #[arg(short = 's', long, value_name = "size-N", value_parser = chunker)]
-    chunker: Option<String>,
-    /// Leave the pieces of files as they are, or wrap each
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    raw_leaves: Option<bool>,
-    /// The version of CIDs
-    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
-    cid_version: Option<u8>,
-    /// The hash function
-    #[arg(long, value_name = "NAME")]
-    hash: Option<String>,
+    #[command(flatten)]
+    form: Form,
     /// Keep what was added
     #[arg(long, action = ArgAction::SetFalse)]
     pin: bool,
@@ -85,21 +74,13 @@ pub(super) struct Arguments {
     /// Take files whose names begin with a dot, too
     #[arg(short = 'H', long)]
     hidden: bool,
+    /// Take folders that nothing is in
+    #[arg(long, action = ArgAction::SetFalse)]
+    empty_dirs: bool,
     /// Take what a symlink among the PATHs points to
     #[arg(long)]
     dereference_args: bool,
 }
-
-fn chunker(text: &str) -> Result<String, String> {
-    let size = text.strip_prefix("size-").and_then(|size| size.parse::<usize>().ok());
-    match size {
-        Some(1..=LARGEST_CHUNK) => Ok(text.to_owned()),
-        _ => Err(format!("write size-N, with N from 1 to {LARGEST_CHUNK} bytes")),
-    }
-}
-
-/// A block with its wrapping is at most 2 MiB.
-const LARGEST_CHUNK: usize = 2 * 1024 * 1024 - 256;
 
 pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outcome {
     if arguments.paths.is_empty() {
@@ -164,16 +145,13 @@ pub(super) const PIECES_UNDER_WAY: usize = 8;
 
 impl Arguments {
     fn call(&self) -> Call {
-        Call::new("cidra/add")
-            .option("profile", &self.profile)
+        let call = Call::new("cidra/add")
             .flag("only-hash", self.only_hash)
             .flag("wrap-with-directory", self.wrap)
             .flag("pin", self.pin)
-            .maybe("pin-name", self.pin_name.as_ref())
-            .maybe("chunker", self.chunker.as_ref())
-            .maybe("raw-leaves", self.raw_leaves)
-            .maybe("cid-version", self.cid_version)
-            .maybe("hash", self.hash.as_ref())
+            .flag("empty-dirs", self.empty_dirs)
+            .maybe("pin-name", self.pin_name.as_ref());
+        self.form.clone().into_call(call)
     }
 }
 
@@ -249,15 +227,6 @@ impl<'a> Added<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_chunkers_that_make_blocks_of_a_legal_size_are_taken() {
-        assert!(chunker("size-1").is_ok() && chunker(&format!("size-{LARGEST_CHUNK}")).is_ok());
-        for text in ["size-0", &format!("size-{}", LARGEST_CHUNK + 1), "size-", "rabin", "buzhash", "262144", "size--1"]
-        {
-            assert!(chunker(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn roots_are_told_from_what_is_below() {

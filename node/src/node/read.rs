@@ -161,7 +161,7 @@ impl Listed {
             Entity::Directory(_) | Entity::Shard(_) => (Kind::Directory, 0, None),
             Entity::File(file) => (Kind::File, file.size(), None),
             Entity::Raw(data) => (Kind::File, data.len() as u64, None),
-            Entity::Symlink(target) => (Kind::Symlink, target.len() as u64, Some(target.clone())),
+            Entity::Symlink(symlink) => (Kind::Symlink, symlink.target.len() as u64, Some(symlink.target.to_vec())),
         };
         Self { name, cid, size, kind, target }
     }

@@ -97,7 +97,7 @@ proptest! {
         let mut expected = vec![];
         for (name, data) in parts {
             let path = name.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec()).collect();
-            expected.push(Event::Part(Part { path, kind: PartKind::File }));
+            expected.push(Event::Part(Part { path, ..Part::default() }));
             if !data.is_empty() {
                 expected.push(Event::Data(data.into()));
             }
@@ -113,7 +113,7 @@ proptest! {
 }
 
 fn part(path: &[&str], kind: PartKind) -> Event {
-    Event::Part(Part { path: path.iter().map(|name| name.as_bytes().to_vec()).collect(), kind })
+    Event::Part(Part { path: path.iter().map(|name| name.as_bytes().to_vec()).collect(), kind, ..Part::default() })
 }
 
 fn decode<'a>(

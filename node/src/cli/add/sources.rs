@@ -33,7 +33,13 @@ impl Sources {
             rules.splice(0..0, text.lines().map(str::to_owned));
         }
         let ignored = Ignored::new(&rules);
-        let selection = Selection { hidden: arguments.hidden, ignored, follow_named: arguments.dereference_args };
+        let selection = Selection {
+            hidden: arguments.hidden,
+            ignored,
+            follow_named: arguments.dereference_args,
+            mode: arguments.form.preserve_mode,
+            mtime: arguments.form.preserve_mtime,
+        };
         let name = arguments.stdin_name.clone().unwrap_or_default().into_bytes();
         Self::of(&arguments.paths, name, selection, arguments.wrap)
     }

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open};
 
 use super::ignore::Ignored;
-use crate::api::tree::{Entry, Frame, Kind};
+use crate::api::tree::{Entry, Frame, Kind, Mtime};
 use crate::cli::failure::{Failure, Outcome};
 
 /// Which entries of a folder are taken.
@@ -27,12 +27,16 @@ pub(in crate::cli) struct Selection {
     pub(super) ignored: Ignored,
     /// A symlink that is named itself stands for what it points to.
     pub(super) follow_named: bool,
+    /// Tell permissions …
+    pub(super) mode: bool,
+    /// … and the time of the last change.
+    pub(super) mtime: bool,
 }
 
 impl Selection {
     /// Everything, and what a named symlink points to.
     pub(in crate::cli) fn all() -> Self {
-        Self { hidden: true, ignored: Ignored::default(), follow_named: true }
+        Self { hidden: true, follow_named: true, ..Self::default() }
     }
 }
 
@@ -96,6 +100,8 @@ impl Walk {
         }
         let Some(found) = self.advance()? else { return Ok(None) };
         let mut entry = Entry::new(found.wire, found.kind);
+        entry.mode = self.selection.mode.then(|| found.metadata.mode() & MODE);
+        entry.mtime = self.selection.mtime.then(|| mtime(&found.metadata));
         match found.kind {
             Kind::Directory => {}
             Kind::Symlink => {
@@ -144,6 +150,14 @@ impl Walk {
         }
         Ok(found)
     }
+}
+
+/// Permissions with setuid, setgid and sticky.
+const MODE: u32 = 0o7777;
+
+fn mtime(metadata: &Metadata) -> Mtime {
+    let nanos = u32::try_from(metadata.mtime_nsec()).expect("a second has fewer nanoseconds");
+    Mtime { secs: metadata.mtime(), nanos }
 }
 
 impl Selection {

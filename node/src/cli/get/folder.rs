@@ -7,8 +7,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
+};
 use rustix::io::Errno;
+
+use crate::api::tree::Mtime;
 
 /// A folder.
 #[derive(Debug)]
@@ -74,6 +78,14 @@ impl Folder {
     /// What a symlink in it points to.
     pub(super) fn link_target(&self, name: &OsStr) -> io::Result<Vec<u8>> {
         Ok(rustix::fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+    }
+
+    /// Sets when the symlink itself was last changed, where that is known.
+    pub(super) fn set_link_time(&self, name: &OsStr, mtime: Option<Mtime>) -> io::Result<()> {
+        let Some(Mtime { secs, nanos }) = mtime else { return Ok(()) };
+        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let times = Timestamps { last_access, last_modification: Timespec { tv_sec: secs, tv_nsec: nanos.into() } };
+        Ok(rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Gives what stands under `from` here the name `to` there. Fails when something stands there, unless told to replace it.

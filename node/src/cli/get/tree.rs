@@ -192,7 +192,9 @@ pub(super) fn link(place: &Place, entry: &Entry) -> Outcome<Saved> {
     let target = entry.target.as_deref().unwrap_or_default();
     let failed = |error: io::Error| place.failure(&error);
     let Some(part) = &place.part else {
-        return place.folder.link(&place.name, target).map(|()| Saved::Now).map_err(|error| place.collision(&error));
+        place.folder.link(&place.name, target).map_err(|error| place.collision(&error))?;
+        place.folder.set_link_time(&place.name, entry.mtime).map_err(failed)?;
+        return Ok(Saved::Now);
     };
     match place.folder.stat(&place.name).map_err(failed)? {
         None => place.folder.link(&place.name, target).map_err(failed)?,
@@ -210,6 +212,7 @@ pub(super) fn link(place: &Place, entry: &Entry) -> Outcome<Saved> {
             part.folder.rename(&part.name, &place.folder, &place.name, true).map_err(failed)?;
         }
     }
+    place.folder.set_link_time(&place.name, entry.mtime).map_err(failed)?;
     Ok(Saved::Now)
 }
 
