@@ -20,6 +20,7 @@ use crate::Block;
 use crate::block::{BlockError, RAW};
 use crate::seen::Seen;
 use crate::unixfs::{Metadata, NodeError};
+use crate::walk::TooWide;
 use window::{Item, Key, Window};
 
 /// One download of the content under a root.
@@ -315,6 +316,9 @@ pub enum DagError {
     /// A node is malformed.
     #[error(transparent)]
     Node(Box<NodeError>),
+    /// Too much of it to be walked.
+    #[error(transparent)]
+    TooWide(#[from] TooWide),
     /// Too much of it.
     #[error("the content has more than {limit} {what}")]
     Wide {

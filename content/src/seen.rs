@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cid::Cid;
+use cid::{Cid, Version};
 
 use crate::hash::{self, Function};
 
@@ -13,7 +13,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Adds a CID; false when it was there. Version 0 and version 1 of one CID are the same.
+    /// Adds a CID; false when it was there. Version 0 and version 1 of one CID are two, as a CAR file has both.
     pub fn insert(&mut self, cid: &Cid) -> bool {
         self.keys.insert(key(cid))
     }
@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// The end of the digest and the codec, which decides what the same bytes link to. What stands in an inline CID is anybody's
+/// The end of the digest, the codec, which decides what the same bytes link to, and the version. What stands in an inline CID is anybody's
 /// choice, and is hashed first.
 fn key(cid: &Cid) -> [u8; 16] {
     let inline = cid.hash().code() == Function::Identity.code();
@@ -46,6 +46,7 @@ fn key(cid: &Cid) -> [u8; 16] {
     for (byte, codec) in key.iter_mut().zip(cid.codec().to_be_bytes()) {
         *byte ^= codec;
     }
+    key[8] ^= u8::from(cid.version() == Version::V0);
     key
 }
 
@@ -66,7 +67,7 @@ mod tests {
 
         let hash = Multihash::wrap(0x12, &[7; 32]).expect("it fits");
         assert!(seen.insert(&Cid::new_v1(0x71, hash)) && seen.insert(&Cid::new_v1(0x0129, hash)));
-        assert!(seen.insert(&Cid::new_v0(hash).expect("sha2-256")) && !seen.insert(&Cid::new_v1(0x70, hash)));
-        assert_eq!(seen.len(), 5);
+        assert!(seen.insert(&Cid::new_v0(hash).expect("sha2-256")) && seen.insert(&Cid::new_v1(0x70, hash)));
+        assert_eq!(seen.len(), 6);
     }
 }

@@ -22,7 +22,7 @@ impl Walk {
     }
 
     /// The block to visit next; `descend` says then what it links to.
-    pub fn next(&mut self) -> Option<Cid> {
+    pub fn visit(&mut self) -> Option<Cid> {
         loop {
             let cid = self.ahead.pop()?;
             if self.seen.insert(&cid) {
@@ -80,13 +80,13 @@ mod tests {
     fn goes_down_before_it_goes_on_and_visits_each_once() {
         let mut walk = Walk::default();
         walk.begin(cid(0));
-        assert_eq!(walk.next(), Some(cid(0)));
+        assert_eq!(walk.visit(), Some(cid(0)));
         walk.descend(&[cid(1), cid(2), cid(1), cid(3)]).expect("narrow");
-        assert_eq!(walk.next(), Some(cid(1)));
+        assert_eq!(walk.visit(), Some(cid(1)));
         walk.descend(&[cid(3), cid(0), cid(4)]).expect("narrow");
         assert_eq!(walk.upcoming(9).collect::<Vec<_>>(), [cid(3), cid(4), cid(2), cid(3)]);
 
-        let rest: Vec<Cid> = std::iter::from_fn(|| walk.next()).collect();
+        let rest: Vec<Cid> = std::iter::from_fn(|| walk.visit()).collect();
 
         assert_eq!(rest, [cid(3), cid(4), cid(2)]);
         assert_eq!(walk.visited(), 5);
@@ -97,7 +97,7 @@ mod tests {
         let mut walk = Walk::default();
         walk.begin(cid(0));
         let mut visits = 0;
-        while let Some(at) = walk.next() {
+        while let Some(at) = walk.visit() {
             visits += 1;
             let level = (0..40).find(|level| cid(*level) == at).expect("one of them");
             walk.descend(&vec![cid((level + 1).min(39)); 1000]).expect("narrow");
@@ -109,7 +109,7 @@ mod tests {
     fn takes_the_most_links_and_refuses_one_more() {
         let mut walk = Walk::default();
         walk.begin(cid(0));
-        walk.next();
+        walk.visit();
 
         assert_eq!(walk.descend(&vec![cid(1); MAX_AHEAD]), Ok(()));
         assert_eq!(walk.descend(&[cid(1)]), Err(TooWide));

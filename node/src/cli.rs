@@ -217,11 +217,17 @@ impl Command {
 
     /// Whether it ends for want of somebody who delivers.
     fn fetches(&self) -> bool {
-        match self {
-            Self::Block(_) | Self::Cat(_) | Self::Dag(_) | Self::Get(_) | Self::Ls(_) => true,
-            Self::Pin(_) | Self::Refs(_) | Self::Resolve(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Block(_)
+                | Self::Cat(_)
+                | Self::Dag(_)
+                | Self::Get(_)
+                | Self::Ls(_)
+                | Self::Pin(_)
+                | Self::Refs(_)
+                | Self::Resolve(_)
+        )
     }
 }
 

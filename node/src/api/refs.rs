@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure, Output, Shape, stream};
 use super::call::{Call, CidForm, Piped};
-use crate::download::{FetchError, FetchOptions};
+use crate::download::FetchOptions;
 use crate::node::Node;
 
 /// A line for each link, those of what is below too with `recursive`. Leaves are named, not fetched.
@@ -146,7 +146,7 @@ impl Listing {
     }
 }
 
-fn links(block: &Block) -> Result<Vec<(Cid, Bytes)>, FetchError> {
+fn links(block: &Block) -> Result<Vec<(Cid, Bytes)>, DagError> {
     if block.cid().codec() == DAG_PB
         && let Ok(node) = dag_pb::Node::decode(block.data())
     {

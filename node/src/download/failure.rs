@@ -6,7 +6,6 @@ use cid::Cid;
 use cidra_content::fetch::DagError;
 use cidra_content::ipld::{self, PathFailure};
 use cidra_content::unixfs::shard::DirectoryReadError;
-use cidra_content::walk::TooWide;
 
 use crate::node::NodeError;
 use crate::store::StoreError;
@@ -50,7 +49,7 @@ pub enum FetchError {
         /// Its block.
         cid: Cid,
         /// What is not there.
-        source: PathFailure,
+        source: Box<PathFailure>,
     },
     /// Only the store was asked, and it does not have it.
     #[error("block {cid} is not here, and fetching is off (--offline)")]
@@ -74,7 +73,7 @@ pub enum FetchError {
         /// The block.
         cid: Cid,
         /// What is wrong with it.
-        source: ipld::NodeError,
+        source: Box<ipld::NodeError>,
     },
     /// The node was stopped meanwhile.
     #[error("the node stopped while it fetched")]
@@ -82,9 +81,6 @@ pub enum FetchError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Too much of it.
-    #[error(transparent)]
-    TooWide(#[from] TooWide),
     /// Its bytes could not be proved.
     #[error("block {cid} is named by hash function {code:#x}, which this version cannot check")]
     UnsupportedHash {

@@ -53,7 +53,7 @@ impl DagReader {
     /// The next block; `None` at the end. Fails where one is missing and cannot be fetched, or where what a block links to is
     /// not known: what was given until then is not all of it.
     pub async fn next(&mut self) -> Result<Option<Block>, FetchError> {
-        let Some(cid) = self.walk.next() else { return Ok(None) };
+        let Some(cid) = self.walk.visit() else { return Ok(None) };
         let block = self.take(cid).await?;
         let links = self.descend(&block)?;
         if links.is_empty() {
@@ -64,7 +64,7 @@ impl DagReader {
 
     /// As [`next`](Self::next), but a leaf is looked up and not read: a block's CID and its length in bytes.
     pub async fn next_length(&mut self) -> Result<Option<(Cid, u64)>, FetchError> {
-        let Some(cid) = self.walk.next() else { return Ok(None) };
+        let Some(cid) = self.walk.visit() else { return Ok(None) };
         if cid.codec() != RAW {
             let block = self.take(cid).await?;
             self.descend(&block)?;
@@ -83,8 +83,8 @@ impl DagReader {
         }
     }
 
-    fn descend(&mut self, block: &Block) -> Result<Links, FetchError> {
-        let links = block.links().map_err(|error| FetchError::Dag(DagError::Links(Box::new(error))))?;
+    fn descend(&mut self, block: &Block) -> Result<Links, DagError> {
+        let links = block.links().map_err(|error| DagError::Links(Box::new(error)))?;
         self.walk.descend(&links)?;
         Ok(links)
     }

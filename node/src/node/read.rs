@@ -35,7 +35,7 @@ impl Node {
                 continue;
             }
             let node = self.ipld(&cid, options).await?;
-            match ipld::walk(&node, names).map_err(|source| FetchError::NoSuchKey { cid, source })? {
+            match ipld::walk(&node, names).map_err(|source| FetchError::NoSuchKey { cid, source: source.into() })? {
                 Walked::Value(_) => break,
                 Walked::Link { cid: linked, used } => (cid, names) = (linked, &names[used..]),
             }
@@ -46,7 +46,8 @@ impl Node {
     /// The node of a block.
     pub async fn ipld(&self, cid: &Cid, options: &FetchOptions) -> Result<Ipld, FetchError> {
         let block = self.block(cid, options).await?;
-        ipld::decode(cid.codec(), block.data()).map_err(|source| FetchError::NotANode { cid: *cid, source })
+        ipld::decode(cid.codec(), block.data())
+            .map_err(|source| FetchError::NotANode { cid: *cid, source: source.into() })
     }
 
     async fn child(&self, folder: Cid, name: &[u8], options: &FetchOptions) -> Result<Option<Cid>, FetchError> {
