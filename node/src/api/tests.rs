@@ -1,4 +1,5 @@
 mod cidra;
+mod dag;
 mod doors;
 mod kubo;
 mod serve;

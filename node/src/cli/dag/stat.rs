@@ -14,7 +14,7 @@ use crate::cli::session::Session;
 
 /// Print how many blocks and bytes DAGs have, and how much they share
 #[derive(Args, Clone)]
-#[command(after_help = "Example:\n  cidra dag stat CID\n  cidra dag stat CID-OF-MONDAY CID-OF-TUESDAY")]
+#[command(after_help = "Example:\n  cidra dag stat CID\n  cidra dag stat CID CID")]
 pub(super) struct Arguments {
     /// Roots: CIDs, or paths under them
     #[arg(required = true, value_name = "CID[/PATH]")]
