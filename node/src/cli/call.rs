@@ -70,7 +70,7 @@ impl Call {
             let piece = pieces.recv().await?;
             Some((piece, pieces))
         });
-        self.body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+        self.body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))).fuse()).boxed_unsync();
         self.content_type = Some(content_type.to_owned());
         self
     }
