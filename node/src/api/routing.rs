@@ -1,7 +1,10 @@
 //! `routing/…`, and `dht/…` as it was called before: the answers are Kubo's stream of events.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use futures::StreamExt;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
@@ -102,7 +105,10 @@ fn event(kind: u8, extra: &str, peers: &[(PeerId, Vec<Multiaddr>)]) -> Value {
     let responses: Vec<Value> = peers
         .iter()
         .map(|(peer, addresses)| {
-            let addresses: Vec<String> = addresses.iter().map(Multiaddr::to_string).collect();
+            // As in Kubo without the peer, which stands beside them, however they became known.
+            let own = Protocol::P2p(*peer);
+            let bare = |address: &Multiaddr| address.iter().filter(|part| *part != own).collect::<Multiaddr>();
+            let addresses: BTreeSet<String> = addresses.iter().map(|address| bare(address).to_string()).collect();
             json!({"ID": peer.to_string(), "Addrs": addresses})
         })
         .collect();
