@@ -10,6 +10,7 @@ mod token;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use libp2p::Multiaddr;
@@ -83,11 +84,24 @@ pub enum Listen {
 }
 
 impl std::str::FromStr for Listen {
-    type Err = libp2p::multiaddr::Error;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "none" { Ok(Self::Nowhere) } else { text.parse().map(Self::At) }
+        if text == "none" { Ok(Self::Nowhere) } else { multiaddr(text).map(Self::At) }
     }
+}
+
+/// Reads an address as libp2p writes them; of another form, says how it is written here.
+pub fn multiaddr(text: &str) -> Result<Multiaddr, String> {
+    text.parse().map_err(|error| {
+        let example = match text.parse::<SocketAddr>() {
+            Ok(SocketAddr::V4(address)) => format!("/ip4/{}/tcp/{}", address.ip(), address.port()),
+            Ok(SocketAddr::V6(address)) => format!("/ip6/{}/tcp/{}", address.ip(), address.port()),
+            Err(_) if text.starts_with('/') => return format!("{text:?} is no multiaddr: {error}"),
+            Err(_) => "/ip4/192.0.2.7/tcp/4001".to_owned(),
+        };
+        format!("{text:?} is no multiaddr: write it like {example}")
+    })
 }
 
 impl fmt::Display for Listen {
@@ -232,12 +246,12 @@ fn texts<S: Serializer>(values: &[Multiaddr], serializer: S) -> Result<S::Ok, S:
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Multiaddr>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    texts.iter().map(|text| text.parse().map_err(|error| de::Error::custom(format!("{text:?}: {error}")))).collect()
+    texts.iter().map(|text| multiaddr(text).map_err(de::Error::custom)).collect()
 }
 
 fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Listen, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
+    text.parse().map_err(de::Error::custom)
 }
 
 const TEMPLATE: &str = include_str!("config/template.toml");
@@ -323,6 +337,19 @@ mod tests {
 
         let text = error.to_string();
         assert!(text.contains("line 3") && text.contains("listen_on"), "{text}");
+    }
+
+    #[test]
+    fn an_address_of_another_form_is_shown_in_ours() {
+        for (text, shown) in [
+            ("1.2.3.4:4001", "/ip4/1.2.3.4/tcp/4001"),
+            ("[::1]:1", "/ip6/::1/tcp/1"),
+            ("example.org", "/ip4/"),
+            ("/ip4/1.2.3/tcp/1", "1.2.3/"),
+        ] {
+            let error = multiaddr(text).unwrap_err();
+            assert!(error.contains(text) && error.contains(shown), "{error}");
+        }
     }
 
     #[test]

@@ -51,7 +51,9 @@ pub(super) async fn cat(State(node): State<Node>, Piped(call): Piped) -> Answer 
 async fn file_size(node: &Node, cid: &Cid, options: &FetchOptions) -> Result<u64, Failure> {
     match node.entity(cid, options).await? {
         entity @ (Entity::File(_) | Entity::Raw(_)) => Ok(length(&entity)),
-        Entity::Directory(_) | Entity::Shard(_) => Err(Failure::failed(format!("{cid}: this dag node is a directory"))),
+        Entity::Directory(_) | Entity::Shard(_) => {
+            Err(Failure::failed(format!("{cid}: this dag node is a directory: `ls` lists it, `get` fetches it")))
+        }
         Entity::Symlink(_) => Err(Failure::failed(format!("{cid}: this dag node is a symbolic link, not a file"))),
     }
 }

@@ -27,8 +27,12 @@ pub(super) async fn ping(State(node): State<Node>, Piped(call): Piped) -> Answer
         return Err(Failure::usage(format!("ping count must be greater than 0, was {count}")));
     }
     let network = node.network().await?;
-    if let Some(address) = known {
-        network.connect(address).await?;
+    match known {
+        Some(address) => drop(network.connect(address).await?),
+        None => {
+            let reached = network.reach(peer).await;
+            reached.map_err(|error| Failure::failed(format!("cannot reach {peer}: {}", describe(&error))))?;
+        }
     }
     stream(&call, Shape::Objects, |output| async move {
         output.object(&json!({"Success": true, "Time": 0, "Text": format!("PING {peer}.")})).await;

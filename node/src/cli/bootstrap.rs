@@ -8,6 +8,7 @@ use super::answer::parse;
 use super::call::Call;
 use super::failure::{Failure, Outcome};
 use super::session::Session;
+use crate::config::multiaddr;
 
 /// List and change the nodes that this one meets first
 #[derive(Args, Clone)]
@@ -26,14 +27,14 @@ enum Command {
     #[command(after_help = "Example:\n  cidra bootstrap add /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…")]
     Add {
         /// Their addresses
-        #[arg(required = true, value_name = "MULTIADDR")]
+        #[arg(required = true, value_name = "MULTIADDR", value_parser = multiaddr)]
         addresses: Vec<Multiaddr>,
     },
     /// Take nodes off the list
     #[command(after_help = "Example:\n  cidra bootstrap rm --all")]
     Rm {
         /// Their addresses
-        #[arg(value_name = "MULTIADDR")]
+        #[arg(value_name = "MULTIADDR", value_parser = multiaddr)]
         addresses: Vec<Multiaddr>,
         /// All of them
         #[arg(long)]

@@ -10,6 +10,7 @@ use super::arguments::Global;
 use super::call::Call;
 use super::failure::with_causes;
 use super::units::duration_argument;
+use crate::config::multiaddr;
 
 /// An argument that names content. Its text is what the RPC gets, which reads it by the same rules.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ const LIBP2P_KEY: u64 = 0x72;
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Fetching {
     /// Ask this peer too, which has the content (MULTIADDR/p2p/PEER); repeatable
-    #[arg(long, value_name = "MULTIADDR")]
+    #[arg(long, value_name = "MULTIADDR", value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
 }
 

@@ -9,6 +9,8 @@ use hyper::header::HeaderValue;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+use crate::config::multiaddr;
+
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
@@ -26,7 +28,7 @@ impl FromStr for Endpoint {
             return from_authority(authority.trim_end_matches('/'))
                 .ok_or_else(|| format!("{text:?} is no address of an API: write http://HOST:PORT"));
         }
-        let address: Multiaddr = text.parse().map_err(|error| format!("{text:?} is no multiaddr: {error}"))?;
+        let address = multiaddr(text)?;
         from_multiaddr(&address)
             .ok_or_else(|| format!("{text:?} is no address of an API: write /ip4/127.0.0.1/tcp/5001"))
     }

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::content_argument::{Peer, with_patience};
 use super::failure::Outcome;
 use super::session::Session;
+use crate::config::multiaddr;
 
 /// Look after the connections of the running node
 #[derive(Args, Clone)]
@@ -51,7 +52,7 @@ struct Peers {
 #[command(after_help = "Example:\n  cidra swarm connect /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…")]
 struct Connect {
     /// Their addresses
-    #[arg(required = true, value_name = "MULTIADDR")]
+    #[arg(required = true, value_name = "MULTIADDR", value_parser = multiaddr)]
     addresses: Vec<Multiaddr>,
 }
 

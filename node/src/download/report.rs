@@ -107,13 +107,17 @@ fn describe(report: &Report<PeerId>) -> String {
     match (report.asked.is_empty(), report.searches) {
         (true, 0) => text.push_str("nobody is known to ask: no peer is connected. Add a bootstrap node with --bootstrap, or name a peer that has it with --peer"),
         (true, searches) => {
-            let _ = write!(text, "{searches} searches found no provider. Does anybody share it? Name a peer that has it with --peer");
+            let _ = write!(text, "{} found no provider. Does anybody share it? Name a peer that has it with --peer", count(searches));
         }
         (false, searches) => {
-            let _ = write!(text, "{searches} searches for further providers found none that delivers");
+            let _ = write!(text, "{} for further providers found none that delivers", count(searches));
         }
     }
     text
+}
+
+fn count(searches: u32) -> String {
+    if searches == 1 { "a search".to_owned() } else { format!("{searches} searches") }
 }
 
 /// So many peers are named in a message.

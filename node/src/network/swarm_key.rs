@@ -76,7 +76,7 @@ fn text(bytes: &[u8]) -> &[u8] {
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmKeyError {
     /// It can be read and is something else.
-    #[error("{} is no swarm key: {why}", path.display())]
+    #[error("{} is no swarm key: {why}; `cidra network new` makes one", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
