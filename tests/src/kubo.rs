@@ -26,7 +26,7 @@ pub struct Kubo {
 impl Kubo {
     /// Starts one whose configuration has this profile applied, if it is given. Without a Kubo it prints what is skipped.
     pub fn start(profile: Option<&str>) -> Option<Kubo> {
-        if let Err(reason) = find() {
+        if let Err(reason) = program() {
             println!("skipped: {reason}");
             return None;
         }
@@ -78,7 +78,7 @@ impl Kubo {
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// The program, looked for once; an error says why there is none.
-pub(crate) fn find() -> Result<PathBuf, String> {
+pub fn program() -> Result<PathBuf, String> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(look).clone()
 }

@@ -32,7 +32,7 @@ impl Program {
         let name = match self {
             Program::Bootstrap => "cidra-bootstrap",
             Program::Cidra => "cidra",
-            Program::Kubo => return kubo::find().unwrap_or_else(|reason| panic!("{reason}")),
+            Program::Kubo => return kubo::program().unwrap_or_else(|reason| panic!("{reason}")),
         };
         let executable = env::current_exe().expect("a test knows its own executable");
         let mut folder = executable.parent().expect("an executable stands in a folder");

@@ -55,7 +55,7 @@ const PINNED: &[&str] = &["pin add {file}"];
 const CONNECTED: &[&str] = &["swarm connect {address}"];
 
 pub(crate) const ROWS: &[Row] = &[
-    row("add", "{folder}", AsWith("add?wrap-with-directory=true", b"1")),
+    row("add", "{folder}", AsWith("add?pin=false", b"1")),
     row("block get", "{file}", Refused),
     Row { input: Some("a block"), ..row("block put", "", AsWith("block/put", b"a block")) },
     Row { before: &["block put lonely"], ..row("block rm", "{lonely}", As("block/rm?arg={lonely}")) },
@@ -78,7 +78,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("config unset", "swarm.low_water", As("cidra/config/unset?arg=swarm.low_water")),
     row("dag export", "{file}", Refused),
     row("dag get", "{root}", As("dag/get?arg={root}")),
-    elsewhere("dag import", "tests/tests/archives.rs"),
+    row("dag import", "{car}", Fields(&["Root"])),
     Row { input: Some("{\"a\":[1]}"), ..row("dag put", "", AsWith("dag/put", b"{\"a\":[1]}")) },
     row("dag resolve", "{root}/a", As("dag/resolve?arg={root}/a")),
     row("dag stat", "{root} {file}", As("dag/stat?arg={root}&arg={file}&progress=false")),
@@ -94,6 +94,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("ping", "-n 1 {address}", As("ping?arg={address}&count=1")),
     row("refs", "{root}", As("refs?arg={root}")),
     row("refs local", "", As("refs/local")),
+    // What a command that holds the repository is about to use is not collected.
+    Row { before: &["block put lonely"], ..row("repo gc", "", Fields(&[])) },
     row("repo path", "", Fields(&["Path"])),
     row("repo stat", "", As("repo/stat")),
     row("repo verify", "", As("repo/verify")),
@@ -101,6 +103,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("routing findpeer", "{peer}", As("routing/findpeer?arg={peer}")),
     row("routing findprovs", "-n 1 {theirs}", As("routing/findprovs?arg={theirs}&num-providers=1")),
     row("routing provide", "{file}", As("routing/provide?arg={file}")),
+    elsewhere("send", "tests/tests/commands/table.rs"),
     elsewhere("shutdown", "tests/tests/commands/table.rs"),
     running("stats bw", "", As("stats/bw")),
     running("stats exchange", "", As("cidra/stats/exchange")),

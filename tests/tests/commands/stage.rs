@@ -56,6 +56,7 @@ impl<'a> Stage<'a> {
         fs::write(repository.file("lonely"), "nothing protects this").expect("the test's own folder");
         let root = repository.add(&folder);
         let file = repository.add(&folder.join("a"));
+        repository.cidra(["dag", "export", &root]).output_to(&repository.file("root.car")).run().success();
         let lonely = repository.cidra(["block", "put", "lonely"]).run().success().text().to_owned();
         let mut stage = Stage {
             holder,
@@ -114,6 +115,7 @@ impl<'a> Stage<'a> {
             ("{peer}", self.neighbour.daemon.peer()),
             ("{address}", self.neighbour.daemon.address()),
             ("{folder}", "folder"),
+            ("{car}", "root.car"),
             ("{lonely}", &self.lonely),
         ] {
             words = words.replace(name, value);
