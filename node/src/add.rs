@@ -9,20 +9,24 @@ mod batch;
 mod tests;
 mod tree;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
-use cidra_content::unixfs::{Metadata, Parameters};
+use cidra_content::Block;
+use cidra_content::unixfs::{Metadata, Parameters, Wrapping};
 
-use crate::store::{Lease, Root, RootKind, Store, StoreError};
+use crate::store::{InPlace, InPlaceError, Lease, Part, Root, RootKind, Source, Store, StoreError};
 use batch::Batches;
-use tree::Tree;
 pub use tree::TreeError;
+use tree::{FileId, Tree};
 
 use crate::pool::Pool;
 
-/// How an import is made.
+/// How an import is made. Whether it copies is said per file: one whose bytes come through `Import::data` is copied, one that
+/// is named to `Import::refer` is read where it stands, now and whenever one of its leaves is asked for.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// How files are cut and hashed.
@@ -90,7 +94,19 @@ pub struct Import {
     /// Done, and reported when they are pinned.
     roots: Vec<(u64, Added)>,
     committed: Instant,
+    /// Files that are referred to, while their leaves are out.
+    referred: BTreeMap<FileId, Referred>,
+    reading: Option<(FileId, InPlace)>,
+    /// Files that were read to their end.
+    settled: Vec<(FileId, Source)>,
     _lease: Option<Lease>,
+}
+
+/// A file that is referred to.
+struct Referred {
+    source: Source,
+    /// How much of it is in leaves that are back.
+    done: u64,
 }
 
 impl Import {
@@ -107,6 +123,9 @@ impl Import {
             durable: vec![],
             roots: vec![],
             committed: Instant::now(),
+            referred: BTreeMap::new(),
+            reading: None,
+            settled: vec![],
             _lease: lease,
         })
     }
@@ -126,6 +145,36 @@ impl Import {
     pub async fn data(&mut self, bytes: Bytes) -> Result<(), ImportError> {
         self.tree.data(bytes)?;
         self.advance().await
+    }
+
+    /// The next entry is a file whose leaves are not copied: they are read from the regular file at `file`, an absolute path,
+    /// where it stands. Its bytes come by calling `read` until it gives `None`; interior nodes are stored.
+    ///
+    /// Whoever edits, moves or deletes the file takes its leaves away; nobody is given wrong bytes for them.
+    pub async fn refer(&mut self, path: &[u8], file: PathBuf, metadata: Metadata) -> Result<(), ImportError> {
+        let file = InPlace::open(file).await?;
+        self.entry_with(path, Entry::File, metadata).await?;
+        let id = self.tree.reading().expect("the entry of a file came just now");
+        if !self.options.only_hash {
+            self.referred.retain(|id, _| self.tree.is_open(*id));
+            self.referred.insert(id, Referred { source: file.source(), done: 0 });
+        }
+        self.reading = Some((id, file));
+        Ok(())
+    }
+
+    /// Reads on in the file that `refer` named last; how many bytes, and `None` at its end.
+    pub async fn read(&mut self) -> Result<Option<usize>, ImportError> {
+        let Some((id, mut file)) = self.reading.take() else { return Ok(None) };
+        let bytes = file.read(PIECE).await?;
+        if bytes.is_empty() {
+            self.settled.push((id, file.finish().await?));
+            return Ok(None);
+        }
+        let length = bytes.len();
+        self.reading = Some((id, file));
+        self.data(bytes).await?;
+        Ok(Some(length))
     }
 
     /// What has become durable since it was last asked, in the order in which it did.
@@ -176,10 +225,13 @@ impl Import {
         self.undurable.extend(others.into_iter().map(|(_, added)| added));
     }
 
-    fn absorb(&mut self, blocks: Vec<(tree::FileId, cidra_content::Block)>) -> Result<(), ImportError> {
+    fn absorb(&mut self, blocks: Vec<(FileId, Block)>) -> Result<(), ImportError> {
         for (file, block) in blocks {
-            self.tree.leaf_hashed(file, &block)?;
-            self.batches.keep(block);
+            let size = self.tree.leaf_hashed(file, &block)?;
+            match self.refer_leaf(file, &block, size) {
+                Some((source, part)) => self.batches.refer(source, part),
+                None => self.batches.keep(block),
+            }
         }
         for block in self.tree.take_blocks() {
             self.batches.keep(block);
@@ -187,10 +239,26 @@ impl Import {
         Ok(())
     }
 
+    /// Where a leaf of a file that is referred to stands there; `None` when it is to be kept.
+    fn refer_leaf(&mut self, id: FileId, block: &Block, size: u64) -> Option<(Source, Part)> {
+        let file = self.referred.get_mut(&id)?;
+        let offset = file.done;
+        file.done += size;
+        let source = file.source.clone();
+        let (wrapping, content) = Wrapping::of(block)?;
+        let length = u32::try_from(content.len()).ok().filter(|length| u64::from(*length) == size && size > 0)?;
+        Some((source, Part { cid: *block.cid(), offset, length, wrapping }))
+    }
+
     /// Makes what is done durable.
     async fn commit(&mut self) -> Result<(), ImportError> {
         self.batches.stored().await?;
         if !self.options.only_hash {
+            let (open, settled) = self.settled.drain(..).partition(|(id, _)| self.tree.is_open(*id));
+            self.settled = open;
+            for (_, source) in settled {
+                self.store.settle(source.path.clone(), source).await?;
+            }
             self.store.commit().await?;
         }
         self.committed = Instant::now();
@@ -226,12 +294,17 @@ impl Import {
 
 /// At most so many entries wait for a commit.
 const COMMIT_ENTRIES: usize = 4096;
+/// How much of a file that is referred to is read at a time, in bytes.
+const PIECE: usize = 1024 * 1024;
 /// People see what was added about once a second.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// Why an import failed. What was reported before is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// A file cannot be referred to.
+    #[error(transparent)]
+    InPlace(#[from] InPlaceError),
     /// The blocks cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Extension;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
@@ -65,6 +66,7 @@ fn routed(node: Node, doors: Doors) -> Router {
     for (name, handler) in routes().into_iter().chain(local) {
         router = router.route(&format!("{PREFIX}{name}"), handler);
     }
+    let router = router.layer(Extension(doors.way()));
     router.fallback(unknown).layer(from_fn_with_state(Arc::new(doors), doors::door)).with_state(node)
 }
 

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::network::{Session, SessionEvent};
 use crate::node::Node;
-use crate::store::{Lease, StoreError};
+use crate::store::{Lease, Located, StoreError};
 pub use failure::FetchError;
 pub(crate) use gather::gather;
 use report::Patience;
@@ -42,6 +42,8 @@ pub struct FetchOptions {
     pub idle_timeout: Option<Duration>,
     /// Peers that are known to have the content.
     pub holders: Vec<Multiaddr>,
+    /// It is to be kept: what is here only in files into which it was fetched is copied.
+    pub keep: bool,
 }
 
 /// What a download gives, in the order of the content.
@@ -103,6 +105,8 @@ pub struct Download {
     patience: Patience,
     ready: VecDeque<DownloadEvent>,
     waiting: usize,
+    /// Whether it relies on blocks that are only in files into which they were fetched.
+    borrows: bool,
     state_due: Instant,
     ended: bool,
 }
@@ -120,6 +124,7 @@ impl Download {
             lease: None,
             ready: VecDeque::new(),
             waiting: 0,
+            borrows: false,
             state_due: now + STATE_EVERY,
             ended: false,
         }
@@ -218,23 +223,32 @@ impl Download {
 
     /// What is in the store is handed to the machine, the rest is wanted from peers.
     async fn look_up(&mut self, wanted: Vec<fetch::Want>) -> Result<(), FetchError> {
-        let lengths = self.node.store().locate(wanted.iter().map(|want| want.cid).collect()).await?;
+        let located = self.node.store().look_up(wanted.iter().map(|want| want.cid).collect()).await?;
         let mut absent = vec![];
         let mut nodes = vec![];
-        for (want, length) in wanted.iter().zip(lengths) {
-            match length {
-                None => absent.push(*want),
-                Some(length) if want.cid.codec() == RAW => self.fetch.handle_leaf(&want.cid, u64::from(length))?,
-                Some(_) => nodes.push(*want),
+        for (want, located) in wanted.iter().zip(located) {
+            let Some(Located { length, is_borrowed }) = located else {
+                absent.push(*want);
+                continue;
+            };
+            let copies = is_borrowed && self.options.keep;
+            self.borrows |= is_borrowed && !copies;
+            match want.cid.codec() == RAW && !copies {
+                true => self.fetch.handle_leaf(&want.cid, u64::from(length))?,
+                false => nodes.push((*want, copies)),
             }
         }
         for batch in nodes.chunks(READ_AHEAD) {
-            let blocks = join_all(batch.iter().map(|want| self.node.store().block(&want.cid))).await;
-            for (want, block) in batch.iter().zip(blocks) {
-                match block? {
-                    Some(block) => self.fetch.handle_block(&block)?,
-                    None => absent.push(*want),
+            let blocks = join_all(batch.iter().map(|(want, _)| self.node.store().block(&want.cid))).await;
+            for ((want, copies), block) in batch.iter().zip(blocks) {
+                let Some(block) = block? else {
+                    absent.push(*want);
+                    continue;
+                };
+                if *copies {
+                    self.node.store().put(vec![block.clone()]).await?;
                 }
+                self.fetch.handle_block(&block)?;
             }
         }
         self.want(absent).await
@@ -308,7 +322,8 @@ impl Download {
     }
 
     async fn finish(&mut self) -> Result<(), FetchError> {
-        if self.fetch.covers_dag() {
+        // What is only in the file of a fetch goes when that does.
+        if self.fetch.covers_dag() && !self.borrows {
             self.node.store().set_complete(self.root).await?;
         } else if self.session.is_some() {
             self.node.store().commit().await?;

@@ -251,7 +251,7 @@ impl Node {
         lease.protect(cid).await?;
         let selector = if recursive { Selector::Dag } else { Selector::Block };
         if !recursive || !self.0.store.is_complete(cid).await? {
-            self.download(cid, selector, options).complete().await?;
+            self.download(cid, selector, FetchOptions { keep: true, ..options }).complete().await?;
         }
         Ok(self.record_pin(cid, recursive, name).await?)
     }

@@ -7,6 +7,7 @@
 //!
 //! The store may be handed over to another process (`tenure`): then every method asks that one.
 
+mod borrow;
 mod collection;
 mod command;
 mod database;
@@ -14,19 +15,23 @@ mod disk;
 mod entry;
 mod flusher;
 pub mod guests;
+mod in_place;
 mod index;
 mod lease;
 mod leases;
 mod links;
 mod local;
+mod lookup;
 mod open;
 mod record;
+mod referrals;
 mod remote;
 mod reserve;
 mod roots;
 mod scan;
 mod segments;
 mod shared;
+mod source;
 mod spared;
 mod survey;
 mod tenure;
@@ -48,9 +53,11 @@ use cidra_content::block::{Block, is_inline};
 use serde::{Deserialize, Serialize};
 
 pub use collection::{Collected, Collection, Extent, Step};
+pub use in_place::{InPlace, InPlaceError};
 pub use lease::Lease;
 pub use open::OpenError;
 pub use roots::{Root, RootKind};
+pub use source::{Claim, Identity, PART, Part, Source, State};
 pub use tenure::Ticket;
 
 use local::Local;
@@ -86,6 +93,15 @@ pub struct Stored {
     pub cid: Cid,
     /// What is kept under its multihash.
     pub data: Bytes,
+}
+
+/// A block that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    /// Its bytes.
+    pub length: u32,
+    /// Whether it is only in a file into which it was fetched.
+    pub is_borrowed: bool,
 }
 
 /// What a store holds.
@@ -128,26 +144,49 @@ impl Store {
         at!(self, store => store.commit())
     }
 
-    /// Which blocks are here, and how long they are, for whoever builds on them: a collection under way leaves them alone. A
-    /// block that its CID holds is here.
+    /// Read blocks where they stand in somebody's file from here on, as durable as blocks that were put. Those that are in a
+    /// segment stay there, and `Claim::Borrowed` takes none from a file that is kept; else the last that was said counts.
+    ///
+    /// The caller read the bytes of all parts from this file and hashed them, unless it is growing. A file that is whole was
+    /// put on the disk (fsync) before; one that is growing the store puts there.
+    pub async fn refer(&self, source: Source, parts: Vec<Part>) -> Result<(), StoreError> {
+        at!(self, store => store.refer(source, parts))
+    }
+
+    /// The file that was referred to at the path `was` is what `now` says; false when nothing is referred to there.
+    pub async fn settle(&self, was: PathBuf, now: Source) -> Result<bool, StoreError> {
+        at!(self, store => store.settle(was, now))
+    }
+
+    /// Which blocks are here, and how long they are, for whoever builds on them: a collection under way leaves them alone.
     pub async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        let inline = |cid: &Cid| is_inline(cid).then(|| u32::from(cid.hash().size()));
-        let inline: Vec<Option<u32>> = cids.iter().map(inline).collect();
-        let found = at!(self, store => store.locate(cids))?;
-        Ok(inline.into_iter().zip(found).map(|(inline, found)| inline.or(found)).collect())
+        let located = self.look_up(cids).await?;
+        Ok(located.into_iter().map(|located| located.map(|located| located.length)).collect())
+    }
+
+    /// As [`locate`](Self::locate), and whether they would have to be copied to be kept.
+    pub async fn look_up(&self, cids: Vec<Cid>) -> Result<Vec<Option<Located>>, StoreError> {
+        at!(self, store => store.look_up(cids))
+    }
+
+    /// The file that each block is read out of; `None` for those in segments, and for those that are not here.
+    pub async fn sources_of(&self, cids: Vec<Cid>) -> Result<Vec<Option<Source>>, StoreError> {
+        at!(self, store => store.sources_of(cids))
     }
 
     /// As [`locate`](Self::locate), for answering others: nothing is left alone because of it.
     pub async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        at!(self, store => store.glance(cids))
+        let located = at!(self, store => store.glance(cids))?;
+        Ok(located.into_iter().map(|located| located.map(|located| located.length)).collect())
     }
 
-    /// The bytes of a block, their checksum checked: for sending. A record that is bad is reported, forgotten and `None`.
+    /// The bytes of a block, their checksum checked: for sending. A record that is bad is reported, forgotten and `None`, and
+    /// so is a file that is not what it was.
     pub async fn load(&self, cid: &Cid) -> Result<Option<Stored>, StoreError> {
         at!(self, store => store.load(cid))
     }
 
-    /// A block, hashed: for using. A record whose bytes do not match is reported, forgotten and `None`.
+    /// A block, hashed: for using. A record whose bytes do not match is reported, forgotten and `None`, and so is such a file.
     pub async fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
         if is_inline(cid) {
             return Ok(Block::inline(*cid));

@@ -12,7 +12,7 @@ use futures::{FutureExt, poll};
 
 use super::tree::{FileId, Leaf};
 use crate::pool::Pool;
-use crate::store::{Store, StoreError};
+use crate::store::{Part, Source, Store, StoreError};
 
 type Hashed = Vec<(FileId, Block)>;
 
@@ -28,6 +28,9 @@ pub(super) struct Batches {
     hashed: Vec<Hashed>,
     blocks: Vec<Block>,
     block_bytes: usize,
+    /// Leaves that are referred to, by the file that they are in.
+    parts: Vec<(Source, Vec<Part>)>,
+    part_count: usize,
     storing: FuturesOrdered<BoxFuture<'static, Result<(), StoreError>>>,
 }
 
@@ -43,6 +46,8 @@ impl Batches {
             hashed: vec![],
             blocks: vec![],
             block_bytes: 0,
+            parts: vec![],
+            part_count: 0,
             storing: FuturesOrdered::new(),
         }
     }
@@ -82,6 +87,31 @@ impl Batches {
         }
     }
 
+    /// Queues a leaf that stays where it is.
+    pub(super) fn refer(&mut self, source: Source, part: Part) {
+        match self.parts.last_mut() {
+            Some((last, parts)) if *last == source => parts.push(part),
+            _ => self.parts.push((source, vec![part])),
+        }
+        self.part_count += 1;
+        if self.part_count >= BATCH_BLOCKS {
+            self.send_parts();
+        }
+    }
+
+    fn send_parts(&mut self) {
+        let (Some(store), false) = (&self.store, self.parts.is_empty()) else { return };
+        self.part_count = 0;
+        let (store, parts) = (store.clone(), std::mem::take(&mut self.parts));
+        let refer = async move {
+            for (source, parts) in parts {
+                store.refer(source, parts).await?;
+            }
+            Ok(())
+        };
+        self.storing.push_back(refer.boxed());
+    }
+
     /// A batch that is hashed; waits for one where as many as may be are under way.
     pub(super) async fn next_if_busy(&mut self) -> Result<Option<Hashed>, StoreError> {
         self.nudge().await?;
@@ -105,6 +135,7 @@ impl Batches {
 
     /// Waits until everything that is to be kept was put into the store.
     pub(super) async fn stored(&mut self) -> Result<(), StoreError> {
+        self.send_parts();
         self.block_bytes = 0;
         if let (Some(store), false) = (&self.store, self.blocks.is_empty()) {
             let (store, blocks) = (store.clone(), std::mem::take(&mut self.blocks));

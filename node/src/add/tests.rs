@@ -99,6 +99,69 @@ async fn only_hash_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_in_place_has_the_cid_of_its_copy_and_only_its_nodes_are_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let data: Vec<u8> = (0..5_000_000u32).map(|place| (place * 7 + place / 1021) as u8).collect();
+    let path = folder.path().join("film");
+    std::fs::write(&path, &data).unwrap();
+    std::fs::write(folder.path().join("empty"), "").unwrap();
+    for parameters in [Parameters::V1_2025, Parameters::V0_2015] {
+        let (_copied, mut import) = begin(options(parameters)).await;
+        import.entry(b"dir", Entry::Directory).await.unwrap();
+        import.entry(b"dir/film", Entry::File).await.unwrap();
+        import.data(data.clone().into()).await.unwrap();
+        import.entry(b"dir/empty", Entry::File).await.unwrap();
+        let copied = import.finish().await.unwrap();
+
+        let (kept, mut import) = begin(options(parameters)).await;
+        import.entry(b"dir", Entry::Directory).await.unwrap();
+        for name in ["film", "empty"] {
+            import
+                .refer(format!("dir/{name}").as_bytes(), folder.path().join(name), Metadata::default())
+                .await
+                .unwrap();
+            while import.read().await.unwrap().is_some() {}
+        }
+        assert_eq!(import.finish().await.unwrap(), copied);
+        let stat = kept.store.stat().await.unwrap();
+        assert!(stat.bytes > 5_000_000 && stat.disk_bytes < 5_000, "{stat:?}");
+        let root = copied.last().unwrap().cid;
+        assert!(kept.store.is_complete(root).await.unwrap());
+
+        std::fs::write(&path, "edited").unwrap();
+        let lost = kept.store.list(None, 100).await.unwrap();
+        for (hash, _) in lost {
+            kept.store.load(&Cid::new_v1(0x55, hash)).await.unwrap();
+        }
+        // The writer forgets it by and by.
+        kept.store.commit().await.unwrap();
+        assert!(!kept.store.is_complete(root).await.unwrap());
+        std::fs::write(&path, &data).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_read_in_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film");
+    std::fs::write(&path, vec![1; 3_000_000]).unwrap();
+    let (_kept, mut import) = begin(options(Parameters::V1_2025)).await;
+    import.refer(b"film", path.clone(), Metadata::default()).await.unwrap();
+    import.read().await.unwrap();
+    std::fs::write(&path, vec![2; 3_000_000]).unwrap();
+
+    let error = loop {
+        match import.read().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it was not noticed"),
+            Err(error) => break error,
+        }
+    };
+
+    assert!(error.to_string().contains("film changed while it was read"), "{error}");
+}
+
+#[tokio::test]
 async fn paths_that_make_no_tree_are_refused() {
     for paths in [&["a/b"][..], &["a", "b/c"], &["../x"], &["/x"], &["a", "a/../b"], &["a", "a//b"], &[""], &["a\0b"]] {
         let (_kept, mut import) = begin(options(Parameters::V1_2025)).await;

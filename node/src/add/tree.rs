@@ -148,14 +148,25 @@ impl Tree {
         self.leaves.pop_front()
     }
 
-    /// A leaf came back, in the order in which the leaves of its file went out.
-    pub(super) fn leaf_hashed(&mut self, id: FileId, block: &Block) -> Result<(), TreeError> {
+    /// A leaf came back, in the order in which the leaves of its file went out; gives how much of the file is in it.
+    pub(super) fn leaf_hashed(&mut self, id: FileId, block: &Block) -> Result<u64, TreeError> {
         let file = self.files.get_mut(&id).expect("a file stays until all its leaves are back");
-        file.hashed(block);
+        let size = file.hashed(block);
         while let Some(node) = file.poll() {
             self.blocks.push(node);
         }
-        self.finish_file(id)
+        self.finish_file(id)?;
+        Ok(size)
+    }
+
+    /// The file that is being read.
+    pub(super) fn reading(&self) -> Option<FileId> {
+        self.reading.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Whether the file has leaves that are out or to come.
+    pub(super) fn is_open(&self, id: FileId) -> bool {
+        self.files.contains_key(&id)
     }
 
     /// Blocks that were made, children before parents.

@@ -172,6 +172,7 @@ impl Call {
             timeout: self.duration("timeout")?,
             idle_timeout: self.duration("idle-timeout")?,
             holders: holders.map(|text| address(text)).collect::<Result<_, _>>()?,
+            keep: false,
         })
     }
 

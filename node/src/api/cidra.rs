@@ -1,9 +1,11 @@
 //! What is ours alone: trees of files both ways, for the command line, and whether this node is ready.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use bytes::Bytes;
 use cidra_content::fetch::Selector;
 use cidra_content::unixfs::{Entity, Metadata, Time};
@@ -13,6 +15,7 @@ use super::add::{NAMELESS, finish};
 use super::answer::{Answer, Failure, Output, Shape, one, stream};
 use super::call::Call;
 use super::cat::length;
+use super::doors::Way;
 use super::id::AGENT;
 use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
 use super::upload::Chunks;
@@ -21,8 +24,8 @@ use crate::add::{Added, Entry as Imported, Pin};
 use crate::download::{DownloadEvent, State as Progress};
 use crate::node::Node;
 
-/// A tree of frames in; notes `{"Name", "Hash", "Size"}` out, each when it is durable, then `End` or `Error`.
-pub(super) async fn add(State(node): State<Node>, call: Call, body: Body) -> Answer {
+/// A tree of frames in, a file in it perhaps only named; notes `{"Name", "Hash", "Size"}` out, each when it is durable, then `End` or `Error`.
+pub(super) async fn add(State(node): State<Node>, Extension(way): Extension<Way>, call: Call, body: Body) -> Answer {
     let mut body = Chunks::new(body);
     let wishes = match Wishes::of(&call) {
         Ok(wishes) => wishes,
@@ -32,7 +35,7 @@ pub(super) async fn add(State(node): State<Node>, call: Call, body: Body) -> Ans
         }
     };
     stream(&call, TREE, |output| async move {
-        let result = import(&node, wishes, &mut body, &output).await;
+        let result = import(&node, way, wishes, &mut body, &output).await;
         send_end(&output, result.as_ref().map(|_| ())).await;
         if result.is_err() {
             body.drain().await;
@@ -47,6 +50,7 @@ pub(super) const TREE: Shape = Shape::Bytes(axum::http::HeaderValue::from_static
 /// Imports a tree, and tells of what is durable; the last of its roots, if there is any.
 pub(super) async fn import(
     node: &Node,
+    way: Way,
     wishes: Wishes,
     body: &mut Chunks,
     output: &Output,
@@ -80,7 +84,22 @@ pub(super) async fn import(
                     mtime: entry.mtime.map(|time| Time { seconds: time.secs, nanoseconds: time.nanos }),
                 };
                 let metadata = wishes.metadata(what == Imported::Directory, given);
-                import.entry_with(path, what, metadata).await?;
+                match entry.source.map(|file| OsString::from_vec(file).into()) {
+                    None => import.entry_with(path, what, metadata).await?,
+                    Some(_) if way == Way::Port => {
+                        return Err(Failure::usage(
+                            "a file is named (--nocopy): that works on the repository's socket alone",
+                        ));
+                    }
+                    Some(file) => {
+                        import.refer(path, file, metadata).await?;
+                        while let Some(length) = import.read().await? {
+                            read += length as u64;
+                            send_added(import.durable(), &wishes, output).await?;
+                            tell(read, &mut told, output).await?;
+                        }
+                    }
+                }
             }
             Frame::Data(bytes) => {
                 read += bytes.len() as u64;
@@ -91,16 +110,21 @@ pub(super) async fn import(
             Frame::End => break,
         }
         send_added(import.durable(), &wishes, output).await?;
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            send_note(output, json!({"Bytes": read})).await?;
-        }
+        tell(read, &mut told, output).await?;
         next = frames.next().await?;
     }
     let added = finish(node, import, &wishes).await?;
     let root = added.last().filter(|added| added.is_root).cloned();
     send_added(added, &wishes, output).await?;
     Ok(root)
+}
+
+async fn tell(read: u64, told: &mut Instant, output: &Output) -> Result<(), Failure> {
+    if told.elapsed() < TELL_EVERY {
+        return Ok(());
+    }
+    *told = Instant::now();
+    send_note(output, json!({"Bytes": read})).await
 }
 
 /// How much was read is told this often.

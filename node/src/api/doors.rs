@@ -38,6 +38,15 @@ struct Port {
     tokens: Option<Tokens>,
 }
 
+/// Which way a call came in, for those that may come in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Over the Unix socket or from this process: from this user.
+    Local,
+    /// Over a TCP port.
+    Port,
+}
+
 impl Doors {
     /// Of the Unix socket and of calls in this process.
     pub(super) fn local() -> Self {
@@ -53,6 +62,10 @@ impl Doors {
     pub(super) fn port(number: u16, api: &config::Api, tokens: Tokens) -> Self {
         let tokens = (api.auth == config::Auth::Required).then_some(tokens);
         Self { port: Some(Port { number, hosts: api.hosts.clone(), tokens }), origins: api.origins.clone() }
+    }
+
+    pub(super) fn way(&self) -> Way {
+        if self.port.is_some() { Way::Port } else { Way::Local }
     }
 
     fn refuse(&self, request: &Request) -> Option<Response> {

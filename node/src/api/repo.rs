@@ -12,6 +12,7 @@ use super::answer::{Answer, Failure, Shape, describe, one, stream};
 use super::call::Call;
 use super::id::KUBO_REPOSITORY;
 use crate::node::Node;
+use crate::store::Source;
 use crate::store::{Collected, Extent, Step, StoreError};
 
 pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
@@ -90,18 +91,25 @@ pub(super) async fn verify(State(node): State<Node>, call: Call) -> Answer {
             let page = node.store().list(after, PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            for batch in page.chunks(SIDE_BY_SIDE) {
-                let cids: Vec<Cid> = batch.iter().map(|(hash, _)| Cid::new_v1(RAW, *hash)).collect();
-                let blocks = join_all(cids.iter().map(|cid| node.store().block(cid))).await;
-                for (cid, block) in cids.iter().zip(blocks) {
+            let cids: Vec<Cid> = page.iter().map(|(hash, _)| Cid::new_v1(RAW, *hash)).collect();
+            // Before they are read: a file that is not what it was is forgotten then.
+            let sources = node.store().sources_of(cids.clone()).await?;
+            let placed: Vec<(Cid, Option<Source>)> = cids.into_iter().zip(sources).collect();
+            for batch in placed.chunks(SIDE_BY_SIDE) {
+                let blocks = join_all(batch.iter().map(|(cid, _)| node.store().block(cid))).await;
+                for ((cid, source), block) in batch.iter().zip(blocks) {
                     seen += 1;
                     let what = match block {
                         Ok(Some(_)) => continue,
+                        Ok(None) if source.is_some() => "this file is not what it was".to_owned(),
                         Ok(None) => "its bytes do not match its hash".to_owned(),
                         Err(error) => describe(&error),
                     };
                     bad += 1;
-                    output.object(&json!({"Msg": format!("block {cid} was corrupt ({what})"), "Progress": 0})).await;
+                    let place =
+                        source.as_ref().map(|source| format!(" in {}", source.path.display())).unwrap_or_default();
+                    let message = format!("block {cid}{place} was corrupt ({what})");
+                    output.object(&json!({"Msg": message, "Progress": 0})).await;
                 }
             }
             output.object(&json!({"Msg": "", "Progress": seen})).await;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use cid::Cid;
 use cidra_content::Multihash;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, Output, stream};
 use super::call::Call;
 use super::cidra::{TREE, import, send_end, send_note};
+use super::doors::Way;
 use super::upload::Chunks;
 use super::walk::Walk;
 use super::wishes::Wishes;
@@ -23,7 +24,7 @@ use crate::node::Node;
 
 /// A tree of frames in; notes out: those of an `add`, then `{"Hash", "Size", "Peer", "Listening"}`, then `{"Receivers"}` whenever
 /// something changed. It ends only when the node does.
-pub(super) async fn send(State(node): State<Node>, call: Call, body: Body) -> Answer {
+pub(super) async fn send(State(node): State<Node>, Extension(way): Extension<Way>, call: Call, body: Body) -> Answer {
     let mut body = Chunks::new(body);
     let wishes = match Wishes::of(&call) {
         Ok(wishes) => wishes.for_sending(),
@@ -33,7 +34,7 @@ pub(super) async fn send(State(node): State<Node>, call: Call, body: Body) -> An
         }
     };
     stream(&call, TREE, |output| async move {
-        let sent = serve(&node, wishes, &mut body, &output).await;
+        let sent = serve(&node, way, wishes, &mut body, &output).await;
         send_end(&output, sent.as_ref().copied()).await;
         body.drain().await;
         Ok(())
@@ -41,11 +42,11 @@ pub(super) async fn send(State(node): State<Node>, call: Call, body: Body) -> An
     .await
 }
 
-async fn serve(node: &Node, wishes: Wishes, body: &mut Chunks, output: &Output) -> Result<(), Failure> {
+async fn serve(node: &Node, way: Way, wishes: Wishes, body: &mut Chunks, output: &Output) -> Result<(), Failure> {
     // What cannot be served is not read first.
     let network = node.network().await?;
     let lease = node.store().lease().await;
-    let Some(root) = import(node, wishes, body, output).await? else {
+    let Some(root) = import(node, way, wishes, body, output).await? else {
         return Err(Failure::usage("there is nothing to send"));
     };
     lease.protect(root.cid).await?;

@@ -83,20 +83,23 @@ async fn answer(node: &Node, lease: &Lease, ask: Ask, blocks: Vec<Bytes>) -> Ans
             told(listed.map(|listed| listed.into_iter().map(|(hash, len)| (HashText(hash), len)).collect::<Vec<_>>()))
         }
         Ask::Load { cid } => bytes(store.load(&cid.0).await.map(|stored| stored.map(|stored| stored.data))),
-        Ask::Locate { cids: texts } => told(store.locate(cids(texts)).await),
         Ask::Protect { cid } => told(lease.protect(cid.0).await),
         Ask::Put { blocks: heads } => {
             let heads = heads.into_iter().map(|(cid, _)| cid.0);
             told(store.put(proven(node, heads.zip(blocks).collect()).await?).await)
         }
         Ask::QueueAnnouncement { cid } => told(node.announce(&[cid.0]).await),
+        Ask::Refer { source, parts } => told(store.refer(source, parts).await),
         Ask::Remove { cids: texts } => told(store.remove(cids(texts)).await),
         Ask::RemoveRoot { kind, key } => told(store.remove_root(kind, &key).await),
         Ask::Root { kind, key } => told(store.root(kind, &key).await),
         Ask::Roots { kind } => told(store.roots(kind).await),
         Ask::SetComplete { cid } => told(store.set_complete(cid.0).await),
         Ask::SetRoots { roots } => told(store.set_roots(roots).await),
+        Ask::Settle { was, now } => told(store.settle(was, now).await),
+        Ask::SourcesOf { cids: texts } => told(store.sources_of(cids(texts)).await),
         Ask::Stat => told(store.stat().await),
+        Ask::Survey { cids: texts } => told(store.look_up(cids(texts)).await),
         Ask::Unannounce { cid } => told(store.unannounce(cid.0).await),
     }
 }

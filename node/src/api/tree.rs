@@ -46,12 +46,15 @@ pub struct Entry {
     /// What a symlink points to.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_bytes")]
     pub target: Option<Vec<u8>>,
+    /// The absolute path of a file that is to be referred to: no bytes follow.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_bytes")]
+    pub source: Option<Vec<u8>>,
 }
 
 impl Entry {
     /// An entry of which no more than path and kind is known.
     pub fn new(path: impl Into<Vec<u8>>, kind: Kind) -> Self {
-        Self { path: path.into(), kind, size: None, mode: None, mtime: None, target: None }
+        Self { path: path.into(), kind, size: None, mode: None, mtime: None, target: None, source: None }
     }
 }
 

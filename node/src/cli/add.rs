@@ -30,7 +30,7 @@ use crate::api::tree::Frame;
 /// Import files and folders and print their CIDs
 #[derive(Args, Clone)]
 #[command(
-    after_help = "Example:\n  cidra add photos/ notes.txt\n  cidra add -Q --pin-name website public/\n  tar c . | cidra add --stdin-name backup.tar -"
+    after_help = "Example:\n  cidra add photos/ notes.txt\n  cidra add -Q --pin-name website public/\n  cidra add --nocopy films/\n  tar c . | cidra add --stdin-name backup.tar -"
 )]
 pub(super) struct Arguments {
     /// Files and folders; `-` is standard input
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
     /// Leave out what the rules in this file match
     #[arg(long, value_name = "FILE")]
     ignore_rules_path: Option<PathBuf>,
-    /// Refer to the files in place of copying them (this version copies)
+    /// Refer to the files where they stand in place of copying them: an edit takes their content away
     #[arg(long)]
     nocopy: bool,
     /// Take files whose names begin with a dot, too
@@ -88,9 +88,6 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
             return Err(Failure::usage("say what to add: cidra add PATH…, or `-` for standard input"));
         }
         arguments.paths.push("-".into());
-    }
-    if arguments.nocopy {
-        warn("--nocopy: this version keeps a copy");
     }
     let sources = Sources::new(&arguments)?;
     let total = sources.survey()?;

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::StoreError;
 use super::entry::{Key, Location, Place};
 use super::index::Only;
+use super::referrals::FileCommand;
 use super::roots::{Change, Root};
 
 /// What the writer thread is asked to do.
@@ -59,6 +60,8 @@ pub(super) enum Command {
         key: Key,
         place: Place,
     },
+    /// About files that are referred to.
+    File(FileCommand),
     /// Keep a root of a lease, by and by.
     Lease(Root),
     EndLease(Vec<Vec<u8>>),

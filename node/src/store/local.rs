@@ -1,6 +1,6 @@
 //! The store in this process: its threads, and the files that they work on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -14,11 +14,14 @@ use super::disk::{Disk, Folder};
 use super::entry::Key;
 use super::index::Only;
 use super::leases::LocalLease;
+use super::lookup::inherent;
 use super::record::DATA_MAX;
+use super::referrals::FileCommand;
 use super::roots::{Change, Root, RootKind};
-use super::shared::{Shared, inherent};
+use super::shared::Shared;
+use super::source::{Part, Source};
 use super::threads::Threads;
-use super::{OpenError, Options, PUT_OVERHEAD, Stat, StoreError, Stored, open};
+use super::{Located, OpenError, Options, PUT_OVERHEAD, Stat, StoreError, Stored, open};
 
 /// An open store. Dropped, it ends its threads; what was put is committed then.
 #[derive(Debug)]
@@ -65,11 +68,29 @@ impl Local {
         self.change(Vec::new()).await.map(|_| ())
     }
 
-    pub(super) async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
+    pub(super) async fn refer(&self, source: Source, parts: Vec<Part>) -> Result<(), StoreError> {
+        let parts: Vec<(Key, Part)> = parts
+            .into_iter()
+            .filter(|part| inherent(&part.cid).is_none())
+            .map(|part| (Key::from(&part.cid), part))
+            .collect();
+        self.write((parts.len() + 1) * PUT_OVERHEAD, |reply| Command::File(FileCommand::Refer { source, parts, reply }))
+            .await
+    }
+
+    pub(super) async fn settle(&self, was: PathBuf, now: Source) -> Result<bool, StoreError> {
+        self.write(PUT_OVERHEAD, |reply| Command::File(FileCommand::Settle { was, now, reply })).await
+    }
+
+    pub(super) async fn sources_of(&self, cids: Vec<Cid>) -> Result<Vec<Option<Source>>, StoreError> {
+        self.read(move |shared| shared.sources_of(&cids)).await
+    }
+
+    pub(super) async fn look_up(&self, cids: Vec<Cid>) -> Result<Vec<Option<Located>>, StoreError> {
         self.read(move |shared| shared.locate(&cids)).await
     }
 
-    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
+    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<Located>>, StoreError> {
         self.read(move |shared| shared.glance(&cids)).await
     }
 

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use super::disk::Disk;
 use super::entry::{Entry, Place};
 use super::flusher::{Flusher, Flushing};
-use super::index::{self, Index, Insertion, Row};
+use super::index::{self, Index, Insertion, Row, Use};
 use super::record::{SEGMENT_HEADER, segment_name, segment_number};
+use super::referrals::Referrals;
 use super::reserve::Reserve;
 use super::roots::{self, Change, Roots, seconds};
 use super::scan;
@@ -65,9 +66,28 @@ impl Opening<'_> {
         let appender = Appender::new(self.disk.clone(), self.options.segment_size, last, next, flusher)
             .map_err(|error| self.error("", error))?;
         let reserve = Reserve::hold(self.disk.clone(), self.options.reserve);
+        let referrals = self.referrals(&roots, &files)?;
         let rows = index::Rows { segments: rows, files };
         let shared = Shared::new(self.folder.to_path_buf(), self.disk, index, roots, rows, generation);
-        Ok((Writer::new(Arc::new(shared), appender, reserve), flushing))
+        Ok((Writer::new(Arc::new(shared), appender, reserve, referrals), flushing))
+    }
+
+    /// A crash may leave a file that nothing refers to, or references to a file that was given up.
+    fn referrals(&self, roots: &Roots, files: &BTreeMap<u32, Use>) -> Result<Referrals, OpenError> {
+        let failed = |error| self.database_error(roots::NAME, error);
+        let known = roots.source_numbers().map_err(failed)?;
+        let unused: Vec<Change> = known
+            .iter()
+            .filter(|number| !files.contains_key(number))
+            .map(|number| Change::Source(*number, None))
+            .collect();
+        if !unused.is_empty() {
+            // Not worth refusing a full disk for.
+            let _ = roots.change(&unused);
+        }
+        let gone = files.keys().copied().filter(|number| !known.contains(number)).collect();
+        let last = known.iter().chain(files.keys()).max().copied();
+        Ok(Referrals::new(last.map_or(1, |last| last.saturating_add(1)), gone))
     }
 
     fn roots(&self, in_use: bool) -> Result<Roots, OpenError> {

@@ -16,10 +16,11 @@ use cidra_content::block::Block;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
+use super::lookup::inherent;
 use super::record::DATA_MAX;
-use super::shared::inherent;
+use super::source::{Part, Source};
 use super::wire::{Ask, Asked, CidText, HashText, ITEMS, parcels, split_line, texts};
-use super::{Root, RootKind, Stat, StoreError, Stored};
+use super::{Located, Root, RootKind, Stat, StoreError, Stored};
 use connection::{Connection, Lost, Task};
 
 /// A guest's way to the store.
@@ -73,16 +74,35 @@ impl Remote {
         self.tell(Ask::Commit).await
     }
 
-    pub(super) async fn locate(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        let mut lengths = Vec::with_capacity(cids.len());
-        for cids in cids.chunks(ITEMS) {
-            lengths.extend(self.tell::<Vec<Option<u32>>>(Ask::Locate { cids: texts(cids) }).await?);
+    pub(super) async fn refer(&self, source: Source, parts: Vec<Part>) -> Result<(), StoreError> {
+        for parts in parts.chunks(ITEMS) {
+            let () = self.tell(Ask::Refer { source: source.clone(), parts: parts.to_vec() }).await?;
         }
-        Ok(lengths)
+        Ok(())
     }
 
-    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<u32>>, StoreError> {
-        self.locate(cids).await
+    pub(super) async fn settle(&self, was: PathBuf, now: Source) -> Result<bool, StoreError> {
+        self.tell(Ask::Settle { was, now }).await
+    }
+
+    pub(super) async fn sources_of(&self, cids: Vec<Cid>) -> Result<Vec<Option<Source>>, StoreError> {
+        let mut sources = Vec::with_capacity(cids.len());
+        for cids in cids.chunks(ITEMS) {
+            sources.extend(self.tell::<Vec<Option<Source>>>(Ask::SourcesOf { cids: texts(cids) }).await?);
+        }
+        Ok(sources)
+    }
+
+    pub(super) async fn look_up(&self, cids: Vec<Cid>) -> Result<Vec<Option<Located>>, StoreError> {
+        let mut located = Vec::with_capacity(cids.len());
+        for cids in cids.chunks(ITEMS) {
+            located.extend(self.tell::<Vec<Option<Located>>>(Ask::Survey { cids: texts(cids) }).await?);
+        }
+        Ok(located)
+    }
+
+    pub(super) async fn glance(&self, cids: Vec<Cid>) -> Result<Vec<Option<Located>>, StoreError> {
+        self.look_up(cids).await
     }
 
     pub(super) async fn load(&self, cid: &Cid) -> Result<Option<Stored>, StoreError> {

@@ -1,6 +1,8 @@
-//! What cannot be made again from the segments: roots, which DAGs are complete, what is to be announced. A database of its
-//! own, changed by the writer thread only.
+//! What cannot be made again from the segments: roots, which DAGs are complete, what is to be announced, and the files that are
+//! referred to. A database of its own, changed by the writer thread only.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::disk::Disk;
+use super::source::{Source, path_key};
 
 /// Something that protects blocks from collection. Its kind and key name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,8 @@ pub(super) enum Change {
     Unannounce(Cid),
     /// Remove roots whose time is over.
     Expire(SystemTime),
+    /// What is known of a file that is referred to; `None`: nothing any more.
+    Source(u32, Option<Source>),
 }
 
 /// The database of roots.
@@ -139,12 +144,14 @@ impl Roots {
         let database = Database::open(disk, NAME, CACHE)?;
         let roots = Roots { database };
         // Later reads find every table.
-        if roots.database.read(|transaction| Ok(transaction.open_table(ANNOUNCED).is_err()))? {
+        if roots.database.read(|transaction| Ok(transaction.open_table(PATHS).is_err()))? {
             roots.database.write(|transaction| {
                 transaction.open_table(ROOTS)?;
                 transaction.open_table(COMPLETE)?;
                 transaction.open_table(QUEUE)?;
                 transaction.open_table(ANNOUNCED)?;
+                transaction.open_table(SOURCES)?;
+                transaction.open_table(PATHS)?;
                 Ok(())
             })?;
         }
@@ -211,6 +218,33 @@ impl Roots {
         Ok(announced.into_iter().map(|(cid, when)| (cid, time(when))).collect())
     }
 
+    /// What is known of files that are referred to.
+    pub(super) fn sources(&self, numbers: &[u32]) -> Result<Vec<Option<Source>>, redb::Error> {
+        self.database.read(|transaction| {
+            let table = transaction.open_table(SOURCES)?;
+            let find = |number| Ok(table.get(number)?.and_then(|row| Source::decode(row.value())));
+            numbers.iter().map(find).collect()
+        })
+    }
+
+    /// The file at this path.
+    pub(super) fn source_at(&self, path: &Path) -> Result<Option<(u32, Source)>, redb::Error> {
+        self.database.read(|transaction| {
+            let Some(number) = transaction.open_table(PATHS)?.get(path_key(path))? else { return Ok(None) };
+            let row = transaction.open_table(SOURCES)?.get(number.value())?;
+            Ok(row.and_then(|row| Source::decode(row.value())).map(|source| (number.value(), source)))
+        })
+    }
+
+    /// The numbers of all files that are referred to.
+    pub(super) fn source_numbers(&self) -> Result<BTreeSet<u32>, redb::Error> {
+        self.database.read(|transaction| {
+            let table = transaction.open_table(SOURCES)?;
+            let numbers = table.iter()?.map(|row| Ok(row?.0.value()));
+            numbers.collect()
+        })
+    }
+
     pub(super) fn close(&self) {
         self.database.close();
     }
@@ -231,6 +265,9 @@ const COMPLETE: TableDefinition<'_, &[u8], ()> = TableDefinition::new("complete"
 const QUEUE: TableDefinition<'_, &[u8], u64> = TableDefinition::new("announcements");
 /// CID and seconds of Unix time.
 const ANNOUNCED: TableDefinition<'_, &[u8], u64> = TableDefinition::new("announced");
+const SOURCES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("sources");
+/// The source of each path.
+const PATHS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("paths");
 
 fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::Error> {
     Ok(match change {
@@ -269,6 +306,20 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::
         Change::Unannounce(cid) => {
             let announced = transaction.open_table(ANNOUNCED)?.remove(&*cid.to_bytes())?.is_some();
             transaction.open_table(QUEUE)?.remove(&*cid.to_bytes())?.is_some() | announced
+        }
+        Change::Source(number, source) => {
+            let (mut sources, mut paths) = (transaction.open_table(SOURCES)?, transaction.open_table(PATHS)?);
+            let old = sources.remove(number)?.and_then(|row| Source::decode(row.value()));
+            if let Some(old) = &old
+                && paths.get(path_key(&old.path))?.is_some_and(|at| at.value() == *number)
+            {
+                paths.remove(path_key(&old.path))?;
+            }
+            if let Some(source) = source {
+                sources.insert(number, &*source.encode())?;
+                paths.insert(path_key(&source.path), number)?;
+            }
+            old.is_some()
         }
         Change::Expire(now) => {
             let mut table = transaction.open_table(ROOTS)?;

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cid::Cid;
 use cidra_content::block::{Block, RAW};
 
 use super::local::Local;
@@ -25,6 +26,12 @@ fn open_with(disk: &UnreliableDisk, options: Options) -> Result<Local, OpenError
 }
 
 const OPTIONS: Options = Options { segment_size: 20_000, reserve: 64 * 1024, readers: 1 };
+
+/// The lengths of the blocks that are there.
+async fn located(store: &Local, cids: Vec<Cid>) -> Vec<Option<u32>> {
+    let located = store.look_up(cids).await.unwrap();
+    located.into_iter().map(|located| located.map(|located| located.length)).collect()
+}
 
 fn blocks(numbers: std::ops::Range<u32>, length: usize) -> Vec<Block> {
     numbers.map(|number| block(number, length)).collect()

@@ -1,5 +1,6 @@
 //! What a guest and the holder of the store say to each other: a line of JSON each way, then the bytes of blocks.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::DATA_MAX;
 use super::roots::{Root, RootKind};
+use super::source::{Part, Source};
 
 /// A question of a guest, as it stands on its line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,9 +46,6 @@ pub enum Ask {
     Load {
         cid: CidText,
     },
-    Locate {
-        cids: Vec<CidText>,
-    },
     Protect {
         cid: CidText,
     },
@@ -56,6 +55,10 @@ pub enum Ask {
     },
     QueueAnnouncement {
         cid: CidText,
+    },
+    Refer {
+        source: Source,
+        parts: Vec<Part>,
     },
     Remove {
         cids: Vec<CidText>,
@@ -77,7 +80,18 @@ pub enum Ask {
     SetRoots {
         roots: Vec<Root>,
     },
+    Settle {
+        #[serde(with = "super::source::path_bytes")]
+        was: PathBuf,
+        now: Source,
+    },
+    SourcesOf {
+        cids: Vec<CidText>,
+    },
     Stat,
+    Survey {
+        cids: Vec<CidText>,
+    },
     Unannounce {
         cid: CidText,
     },

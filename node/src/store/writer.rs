@@ -15,6 +15,7 @@ use super::command::{Command, Reply};
 use super::entry::{Entry, Key, Location, Place};
 use super::index::{Insertion, Only};
 use super::leases::RENEWAL;
+use super::referrals::Referrals;
 use super::reserve::Reserve;
 use super::roots::{Change, RootKind, seconds};
 use super::segments::{Appender, Guard};
@@ -31,12 +32,13 @@ pub(super) struct Writer {
     /// Commits that wait for the next sync.
     group: Vec<(Vec<Change>, Reply<Vec<bool>>)>,
     /// Changes that nobody waits for.
-    lazy: Vec<Change>,
+    pub(super) lazy: Vec<Change>,
     pending_bytes: usize,
-    pending_since: Option<Instant>,
+    pub(super) pending_since: Option<Instant>,
     renewed: Instant,
     /// What to do once nobody reads what was removed before, oldest first.
     retired: VecDeque<(Guard, Retired)>,
+    pub(super) sources: Referrals,
     /// A sync failed: what is pending is to be written again.
     unsure: bool,
     /// Pending blocks are lost, and whoever put them was told that they are here.
@@ -44,7 +46,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, appender: Appender, reserve: Reserve) -> Writer {
+    pub(super) fn new(shared: Arc<Shared>, appender: Appender, reserve: Reserve, sources: Referrals) -> Writer {
         Writer {
             shared,
             appender,
@@ -55,6 +57,7 @@ impl Writer {
             pending_since: None,
             renewed: Instant::now(),
             retired: VecDeque::new(),
+            sources,
             unsure: false,
             lost: None,
         }
@@ -108,6 +111,7 @@ impl Writer {
                 let _ = reply.send(done);
             }
             Command::Settle { reply } => self.settle(reply),
+            Command::File(command) => self.handle_file(command),
             Command::Lease(root) => {
                 self.lazy.push(Change::Set(vec![root]));
                 self.pending_since.get_or_insert_with(Instant::now);
@@ -143,7 +147,8 @@ impl Writer {
         let found = self.shared.find(blocks.iter().map(|(key, _)| key))?;
         let (mut fresh, mut touched, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for ((key, data), entry) in blocks.into_iter().zip(found) {
-            match entry {
+            // What is put must not depend on somebody's file.
+            match entry.filter(|entry| matches!(entry.place, Place::Record(_))) {
                 Some(entry) if entry.generation == generation => {}
                 Some(entry) => touched.push((key, Entry { generation, ..entry })),
                 None if !seen.insert(key.clone()) => {}
@@ -152,6 +157,10 @@ impl Writer {
         }
         self.add_pending(touched);
         self.append(&fresh, generation)?;
+        self.commit_when_many()
+    }
+
+    pub(super) fn commit_when_many(&mut self) -> Result<(), StoreError> {
         if self.pending_bytes > PENDING_BYTES || self.shared.pending().len() > PENDING_BLOCKS {
             self.commit_blocks()?;
         }
@@ -171,7 +180,7 @@ impl Writer {
         Ok(())
     }
 
-    fn add_pending(&mut self, entries: impl IntoIterator<Item = (Key, Entry)>) {
+    pub(super) fn add_pending(&mut self, entries: impl IntoIterator<Item = (Key, Entry)>) {
         let mut pending = self.shared.pending.write().unwrap_or_else(PoisonError::into_inner);
         pending.extend(entries);
         if !pending.is_empty() {
@@ -210,6 +219,7 @@ impl Writer {
     /// Make everything that was put durable.
     fn commit_blocks(&mut self) -> Result<(), StoreError> {
         self.check_lost()?;
+        let changed = self.commit_sources()?;
         if self.shared.pending().is_empty() && self.appender.lengths().is_empty() {
             return Ok(());
         }
@@ -227,6 +237,7 @@ impl Writer {
         self.appender.committed();
         (self.pending_bytes, self.pending_since) = (0, None);
         self.pending_since = (!self.lazy.is_empty()).then(Instant::now);
+        self.forget_unused(changed);
         Ok(())
     }
 
@@ -288,14 +299,14 @@ impl Writer {
         Ok(())
     }
 
-    fn check_lost(&self) -> Result<(), StoreError> {
+    pub(super) fn check_lost(&self) -> Result<(), StoreError> {
         match &self.lost {
             None => Ok(()),
             Some(why) => Err(StoreError::Lost { folder: self.shared.folder.clone(), why: why.clone() }),
         }
     }
 
-    fn change_roots(&mut self, mut changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
+    pub(super) fn change_roots(&mut self, mut changes: Vec<Change>) -> Result<Vec<bool>, StoreError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -320,7 +331,7 @@ impl Writer {
 
     /// How long to wait for commands before looking after what is due.
     fn patience(&self) -> Duration {
-        if !self.retired.is_empty() {
+        if !self.retired.is_empty() || self.sources.is_sweeping() {
             return READERS;
         }
         if self.pending_since.is_some() { LAZY } else { RENEWAL }
@@ -343,6 +354,7 @@ impl Writer {
         if !self.retired.is_empty() {
             self.give_back();
         }
+        self.sweep_lost();
     }
 }
 

@@ -61,13 +61,14 @@ impl File {
         self.leaf(size, leaf)
     }
 
-    /// A leaf came back, in the order in which they went out.
-    pub(super) fn hashed(&mut self, block: &Block) {
-        match self.leaves.pop_front() {
-            Some(Leaf::Out(size)) => self.importer.push(seen(block, size)),
-            _ => unreachable!("as many come back as went out, and those that stayed are taken at once"),
-        }
+    /// A leaf came back, in the order in which they went out; gives how much of the file is in it.
+    pub(super) fn hashed(&mut self, block: &Block) -> u64 {
+        let Some(Leaf::Out(size)) = self.leaves.pop_front() else {
+            unreachable!("as many come back as went out, and those that stayed are taken at once")
+        };
+        self.importer.push(seen(block, size));
         self.take_here();
+        size
     }
 
     /// A node that is made, after its children.

@@ -88,10 +88,12 @@ proptest! {
 fn frame() -> impl Strategy<Value = Frame> {
     let kind = prop_oneof![Just(Kind::File), Just(Kind::Directory), Just(Kind::Symlink)];
     let mtime = prop::option::of((any::<i64>(), any::<u32>()).prop_map(|(secs, nanos)| Mtime { secs, nanos }));
-    let entry = (any::<Vec<u8>>(), kind, any::<Option<u64>>(), any::<Option<u32>>(), mtime, any::<Option<Vec<u8>>>())
-        .prop_map(|(path, kind, size, mode, mtime, target)| {
-            Frame::Entry(Entry { path, kind, size, mode, mtime, target })
-        });
+    let paths = (any::<Vec<u8>>(), any::<Option<Vec<u8>>>(), any::<Option<Vec<u8>>>());
+    let entry = (paths, kind, any::<Option<u64>>(), any::<Option<u32>>(), mtime).prop_map(
+        |((path, target, source), kind, size, mode, mtime)| {
+            Frame::Entry(Entry { path, kind, size, mode, mtime, target, source })
+        },
+    );
     let note = any::<(String, u64)>().prop_map(|(key, value)| Frame::Note([(key, value.into())].into_iter().collect()));
     prop_oneof![entry, note, any::<Vec<u8>>().prop_map(|data| Frame::Data(data.into()))]
 }

@@ -31,12 +31,14 @@ pub(in crate::cli) struct Selection {
     pub(super) mode: bool,
     /// … and the time of the last change.
     pub(super) mtime: bool,
+    /// Files are named, and read by the node.
+    pub(super) in_place: bool,
 }
 
 impl Selection {
-    /// Everything, and what a named symlink points to.
+    /// Everything, and what a named symlink points to; files are named and not copied.
     pub(in crate::cli) fn all() -> Self {
-        Self { hidden: true, follow_named: true, ..Self::default() }
+        Self { hidden: true, follow_named: true, in_place: true, ..Self::default() }
     }
 }
 
@@ -107,6 +109,12 @@ impl Walk {
             Kind::Symlink => {
                 let target = fs::read_link(&found.path).map_err(|error| unreadable(&found.path, &error))?;
                 entry.target = Some(target.into_os_string().into_vec());
+            }
+            Kind::File if self.selection.in_place => {
+                // No folder on the way there is a symlink, which could lead elsewhere some day.
+                let real = fs::canonicalize(&found.path).map_err(|error| unreadable(&found.path, &error))?;
+                entry.size = Some(found.metadata.len());
+                entry.source = Some(real.into_os_string().into_vec());
             }
             Kind::File => {
                 let reading = Reading::open(found.path, found.is_named && self.selection.follow_named)?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cidra_content::block::{Block, RAW};
 
-use super::{OPTIONS, UnreliableDisk, block, blocks, open, open_with};
+use super::{OPTIONS, UnreliableDisk, block, blocks, located, open, open_with};
 use crate::store::record::{Head, Kind, SEGMENT_HEADER};
 use crate::store::{OpenError, Options};
 
@@ -25,7 +25,7 @@ async fn a_bad_record_leaves_the_index_is_counted_and_can_be_put_again() {
     assert_eq!(store.stat().bad_records, 1);
     // What is written next comes after.
     store.commit().await.unwrap();
-    assert_eq!(store.locate(vec![*bad[0].cid()]).await.unwrap(), [None]);
+    assert_eq!(located(&store, vec![*bad[0].cid()]).await, [None]);
     assert!(!store.is_complete(*put[0].cid()).await.unwrap());
 
     store.put(bad.clone()).await.unwrap();
@@ -65,7 +65,7 @@ async fn making_the_index_again_steps_over_damage() {
         bytes[third + 5] ^= 1; // head of the third
     });
     let store = open(&disk).unwrap();
-    let found = store.locate(put.iter().map(|block| *block.cid()).collect()).await.unwrap();
+    let found = located(&store, put.iter().map(|block| *block.cid()).collect()).await;
     let missing: Vec<usize> = (0..10).filter(|at| found[*at].is_none()).collect();
     assert_eq!(missing, [1, 2]);
     assert_eq!(store.stat().blocks, 8);
@@ -87,7 +87,7 @@ async fn a_record_inside_a_block_is_not_taken_for_one() {
 
     let store = open(&disk).unwrap();
     let cids = vec![*lie.cid(), *carrier.cid(), *block(8, 100).cid()];
-    assert_eq!(store.locate(cids).await.unwrap(), [None, None, Some(100)]);
+    assert_eq!(located(&store, cids).await, [None, None, Some(100)]);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_hole_is_stepped_over() {
         bytes[start..start + head.len()].copy_from_slice(&head);
     });
     let store = open(&disk).unwrap();
-    let found = store.locate(put.iter().map(|block| *block.cid()).collect()).await.unwrap();
+    let found = located(&store, put.iter().map(|block| *block.cid()).collect()).await;
     assert_eq!(
         found.iter().map(Option::is_some).collect::<Vec<_>>(),
         [1, 0, 0, 0, 1, 1, 1, 1, 1, 1].map(|there| there == 1)
@@ -124,7 +124,7 @@ async fn a_torn_tail_is_cut_and_whole_records_behind_the_last_commit_are_kept() 
 
     let store = open(&killed).unwrap();
     let cids = blocks(0..8, 500).iter().map(|block| *block.cid()).collect();
-    let found = store.locate(cids).await.unwrap();
+    let found = located(&store, cids).await;
     assert_eq!(found.iter().filter(|found| found.is_some()).count(), 7);
     store.put(blocks(7..12, 500)).await.unwrap();
     store.close().await.unwrap();
@@ -140,7 +140,7 @@ async fn a_missing_segment_takes_only_its_own_blocks_away() {
     let (disk, put) = written(100).await;
     disk.remove_file("00000002.segment");
     let store = open(&disk).unwrap();
-    let found = store.locate(put.iter().map(|block| *block.cid()).collect()).await.unwrap();
+    let found = located(&store, put.iter().map(|block| *block.cid()).collect()).await;
     let missing = found.iter().filter(|found| found.is_none()).count();
     assert!((20..60).contains(&missing), "{missing}");
     assert_eq!(store.stat().blocks, (100 - missing) as u64);

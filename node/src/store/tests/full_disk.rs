@@ -2,7 +2,7 @@
 
 use cid::Cid;
 
-use super::{OPTIONS, UnreliableDisk, blocks, open, open_with};
+use super::{OPTIONS, UnreliableDisk, blocks, located, open, open_with};
 use crate::store::{Local, OpenError, Options, StoreError};
 
 #[tokio::test]
@@ -118,7 +118,7 @@ fn a_disk_that_is_full_from_the_start_is_named() {
 
 async fn has_all(store: &Local, blocks: &[cidra_content::block::Block]) {
     let missing: Vec<&Cid> = {
-        let found = store.locate(blocks.iter().map(|block| *block.cid()).collect()).await.unwrap();
+        let found = located(store, blocks.iter().map(|block| *block.cid()).collect()).await;
         blocks.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(block, _)| block.cid()).collect()
     };
     assert!(missing.is_empty(), "{} of {} blocks are missing", missing.len(), blocks.len());

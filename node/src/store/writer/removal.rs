@@ -68,8 +68,10 @@ impl Writer {
             Err(StoreError::Full { .. }) if self.reserve.release() => remove()?,
             removed => removed?,
         };
+        let files = rows.files.keys().copied().collect();
         shared.rows_changed(rows);
         self.retire_segments();
+        self.forget_unused(files);
         Ok(removed)
     }
 
