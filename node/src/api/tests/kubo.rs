@@ -113,7 +113,6 @@ async fn import_parameters_decide_cids_as_they_do_in_kubo() {
     }
     assert_eq!(house.object("repo/stat").await["NumObjects"], 0, "only-hash keeps nothing");
     for parameters in [
-        "trickle=true",
         "chunker=rabin",
         "hash=md5",
         "cid-version=2",
