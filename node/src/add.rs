@@ -10,6 +10,7 @@ mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -95,18 +96,11 @@ pub struct Import {
     roots: Vec<(u64, Added)>,
     committed: Instant,
     /// Files that are referred to, while their leaves are out.
-    referred: BTreeMap<FileId, Referred>,
+    referred: BTreeMap<FileId, Source>,
     reading: Option<(FileId, InPlace)>,
     /// Files that were read to their end.
     settled: Vec<(FileId, Source)>,
     _lease: Option<Lease>,
-}
-
-/// A file that is referred to.
-struct Referred {
-    source: Source,
-    /// How much of it is in leaves that are back.
-    done: u64,
 }
 
 impl Import {
@@ -157,7 +151,7 @@ impl Import {
         let id = self.tree.reading().expect("the entry of a file came just now");
         if !self.options.only_hash {
             self.referred.retain(|id, _| self.tree.is_open(*id));
-            self.referred.insert(id, Referred { source: file.source(), done: 0 });
+            self.referred.insert(id, file.source());
         }
         self.reading = Some((id, file));
         Ok(())
@@ -227,8 +221,8 @@ impl Import {
 
     fn absorb(&mut self, blocks: Vec<(FileId, Block)>) -> Result<(), ImportError> {
         for (file, block) in blocks {
-            let size = self.tree.leaf_hashed(file, &block)?;
-            match self.refer_leaf(file, &block, size) {
+            let place = self.tree.leaf_hashed(file, &block)?;
+            match self.refer_leaf(file, &block, place) {
                 Some((source, part)) => self.batches.refer(source, part),
                 None => self.batches.keep(block),
             }
@@ -240,14 +234,12 @@ impl Import {
     }
 
     /// Where a leaf of a file that is referred to stands there; `None` when it is to be kept.
-    fn refer_leaf(&mut self, id: FileId, block: &Block, size: u64) -> Option<(Source, Part)> {
-        let file = self.referred.get_mut(&id)?;
-        let offset = file.done;
-        file.done += size;
-        let source = file.source.clone();
+    fn refer_leaf(&self, id: FileId, block: &Block, place: Range<u64>) -> Option<(Source, Part)> {
+        let source = self.referred.get(&id)?;
         let (wrapping, content) = Wrapping::of(block)?;
+        let size = place.end - place.start;
         let length = u32::try_from(content.len()).ok().filter(|length| u64::from(*length) == size && size > 0)?;
-        Some((source, Part { cid: *block.cid(), offset, length, wrapping }))
+        Some((source.clone(), Part { cid: *block.cid(), offset: place.start, length, wrapping }))
     }
 
     /// Makes what is done durable.

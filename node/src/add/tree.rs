@@ -6,6 +6,7 @@
 mod file;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 use cidra_content::Block;
@@ -148,15 +149,15 @@ impl Tree {
         self.leaves.pop_front()
     }
 
-    /// A leaf came back, in the order in which the leaves of its file went out; gives how much of the file is in it.
-    pub(super) fn leaf_hashed(&mut self, id: FileId, block: &Block) -> Result<u64, TreeError> {
+    /// A leaf came back, in the order in which the leaves of its file went out; gives which bytes of the file are in it.
+    pub(super) fn leaf_hashed(&mut self, id: FileId, block: &Block) -> Result<Range<u64>, TreeError> {
         let file = self.files.get_mut(&id).expect("a file stays until all its leaves are back");
-        let size = file.hashed(block);
+        let place = file.hashed(block);
         while let Some(node) = file.poll() {
             self.blocks.push(node);
         }
         self.finish_file(id)?;
-        Ok(size)
+        Ok(place)
     }
 
     /// The file that is being read.

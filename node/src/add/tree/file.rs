@@ -1,6 +1,7 @@
 //! One file of an import: its chunks on their way out, its leaves on their way back.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use cidra_content::Block;
@@ -20,6 +21,8 @@ pub(super) struct File {
     /// It has more than one chunk.
     is_cut: bool,
     is_read: bool,
+    /// Bytes of the file that are in leaves which the importer has.
+    done: u64,
 }
 
 enum Leaf {
@@ -31,7 +34,7 @@ enum Leaf {
 
 impl File {
     pub(super) fn new(path: Vec<u8>, folder: u64, importer: FileImporter) -> Self {
-        Self { path, folder, importer, held: None, leaves: VecDeque::new(), is_cut: false, is_read: false }
+        Self { path, folder, importer, held: None, leaves: VecDeque::new(), is_cut: false, is_read: false, done: 0 }
     }
 
     /// How its leaves are hashed.
@@ -61,14 +64,20 @@ impl File {
         self.leaf(size, leaf)
     }
 
-    /// A leaf came back, in the order in which they went out; gives how much of the file is in it.
-    pub(super) fn hashed(&mut self, block: &Block) -> u64 {
+    /// A leaf came back, in the order in which they went out; which bytes of the file are in it.
+    pub(super) fn hashed(&mut self, block: &Block) -> Range<u64> {
         let Some(Leaf::Out(size)) = self.leaves.pop_front() else {
             unreachable!("as many come back as went out, and those that stayed are taken at once")
         };
-        self.importer.push(seen(block, size));
+        let start = self.done;
+        self.push(seen(block, size));
         self.take_here();
-        size
+        start..start + size
+    }
+
+    fn push(&mut self, leaf: unixfs::Leaf) {
+        self.done += leaf.size;
+        self.importer.push(leaf);
     }
 
     /// A node that is made, after its children.
@@ -101,8 +110,9 @@ impl File {
 
     fn take_here(&mut self) {
         while let Some(Leaf::Here(leaf)) = self.leaves.front() {
-            self.importer.push(*leaf);
+            let leaf = *leaf;
             self.leaves.pop_front();
+            self.push(leaf);
         }
     }
 }

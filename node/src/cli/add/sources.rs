@@ -33,17 +33,18 @@ impl Sources {
             rules.splice(0..0, text.lines().map(str::to_owned));
         }
         let ignored = Ignored::new(&rules);
+        let in_place = arguments.nocopy;
+        if in_place && arguments.paths.iter().any(|path| path.as_os_str() == "-") {
+            return Err(Failure::usage("--nocopy refers to files, and standard input is none"));
+        }
         let selection = Selection {
             hidden: arguments.hidden,
             ignored,
             follow_named: arguments.dereference_args,
             mode: arguments.form.preserve_mode,
             mtime: arguments.form.preserve_mtime,
-            in_place: arguments.nocopy,
+            in_place,
         };
-        if selection.in_place && arguments.paths.iter().any(|path| path.as_os_str() == "-") {
-            return Err(Failure::usage("--nocopy refers to files, and standard input is none"));
-        }
         let name = arguments.stdin_name.clone().unwrap_or_default().into_bytes();
         Self::of(&arguments.paths, name, selection, arguments.wrap)
     }
