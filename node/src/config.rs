@@ -5,6 +5,7 @@
 
 mod document;
 mod keys;
+mod room;
 mod token;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::document::Document;
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
+pub use self::room::Room;
 pub use self::token::Token;
 
 /// All settings.
@@ -179,11 +181,13 @@ impl std::str::FromStr for Routing {
 pub struct StoreSection {
     /// Whether blocks that were only fetched are served to others.
     pub keep: bool,
+    /// Above this a daemon deletes what nothing protects.
+    pub max: Room,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        Self { keep: true }
+        Self { keep: true, max: Room::Unlimited }
     }
 }
 

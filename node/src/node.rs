@@ -98,6 +98,9 @@ impl Node {
     pub fn open(repository: Repository, settings: Settings) -> Result<Self, NodeError> {
         let keypair = identity::load_or_make(&repository.identity())?;
         let store = Store::open(&repository.store(), store::Options::default())?;
+        if let (Role::Daemon, Some(most)) = (settings.role, settings.config.store.max.bytes()) {
+            store.limit(most);
+        }
         let bootstrap = settings.bootstrap.clone().unwrap_or_else(|| settings.config.bootstrap.peers.clone());
         Ok(Self(Arc::new(Inner {
             keypair,

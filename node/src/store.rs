@@ -19,6 +19,7 @@ mod in_place;
 mod index;
 mod lease;
 mod leases;
+mod limit;
 mod links;
 mod local;
 mod lookup;
@@ -44,7 +45,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -78,11 +79,19 @@ pub struct Options {
     pub reserve: u64,
     /// Threads that read.
     pub readers: usize,
+    /// Segments to which something was written since are left alone by collections that start by themselves, unless the disk is
+    /// nearly full.
+    pub young: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { segment_size: 256 * 1024 * 1024, reserve: 16 * 1024 * 1024, readers: 2 }
+        Options {
+            segment_size: 256 * 1024 * 1024,
+            reserve: 16 * 1024 * 1024,
+            readers: 2,
+            young: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -117,6 +126,8 @@ pub struct Stat {
     pub segments: u64,
     /// Bytes of the segments' files, what is dead in them included.
     pub disk_bytes: u64,
+    /// Bytes of disk space that all of it takes, without those that it holds in reserve.
+    pub used_bytes: u64,
     /// Records found bad since it was opened.
     pub bad_records: u64,
 }
@@ -132,6 +143,7 @@ impl Store {
     /// Append blocks. They can be read when it returns and are durable after the next `commit`. Waits while 32 MiB are queued.
     /// A block that is there is not written again, but counts as put. Dropping the future puts all of them or none.
     pub async fn put(&self, blocks: Vec<Block>) -> Result<(), StoreError> {
+        self.0.limit.make_room(self, blocks.iter().map(|block| block.data().len() as u64).sum()).await;
         at!(self, store => store.put(blocks))
     }
 
@@ -201,7 +213,20 @@ impl Store {
 
     /// Begin to delete what nobody protects; waits until a collection that is under way has ended. Dropped, it ends.
     pub async fn collect(&self, extent: Extent) -> Result<Collection, StoreError> {
-        Collection::begin(self.clone(), extent).await
+        let turn = self.0.collecting.clone().lock_owned().await;
+        Collection::begin(self.clone(), extent, turn).await
+    }
+
+    /// As [`collect`](Self::collect); none while another collection is under way.
+    async fn try_collect(&self, extent: Extent) -> Result<Option<Collection>, StoreError> {
+        let Ok(turn) = self.0.collecting.clone().try_lock_owned() else { return Ok(None) };
+        Collection::begin(self.clone(), extent, turn).await.map(Some)
+    }
+
+    /// Keep the store within so many bytes of disk space from here on, as far as what is protected lets it: whatever is put
+    /// waits for the collection that it calls for. Only the first limit counts.
+    pub fn limit(&self, most: u64) {
+        self.0.limit.set(most);
     }
 
     /// At most `most` blocks and their lengths in the order of their multihashes, from behind `after` on.
@@ -217,7 +242,10 @@ impl Store {
     pub async fn stat(&self) -> Result<Stat, StoreError> {
         let place = self.0.place().await?;
         match &*place {
-            Place::Local(store) => Ok(store.stat()),
+            Place::Local(store) => {
+                let used_bytes = store.read(|shared| shared.used()).await?;
+                Ok(Stat { used_bytes, ..store.stat() })
+            }
             Place::Remote(store) => store.stat().await,
         }
     }

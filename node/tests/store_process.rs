@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cidra_content::block::{Block, RAW};
@@ -48,7 +48,7 @@ async fn a_killed_process_loses_nothing_that_it_acknowledged() {
 
 const KILLS: usize = 20;
 /// Small segments, so that it is killed while it begins one, too.
-const OPTIONS: Options = Options { segment_size: 300_000, reserve: 1024 * 1024, readers: 1 };
+const OPTIONS: Options = Options { segment_size: 300_000, reserve: 1024 * 1024, readers: 1, young: Duration::ZERO };
 
 /// With `CIDRA_STORE_BLOCKS=1000000` the same for a million blocks, in some more seconds.
 #[tokio::test]

@@ -200,6 +200,12 @@ impl Output {
     pub(super) async fn object(&self, value: &impl Serialize) {
         self.bytes(json_line(value)).await;
     }
+
+    /// Many small objects in one piece.
+    pub(super) async fn objects<T: Serialize>(&self, values: impl IntoIterator<Item = T>) {
+        let lines: Vec<Bytes> = values.into_iter().map(|value| json_line(&value)).collect();
+        self.bytes(lines.concat().into()).await;
+    }
 }
 
 struct WorkBody {

@@ -17,13 +17,15 @@ use crate::store::{Collected, Extent, Step, StoreError};
 
 pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
     let stat = node.store().stat().await?;
+    let most = node.config().store.max.bytes().unwrap_or(NO_LIMIT);
     if call.is("size-only")? {
-        let zero = json!({"RepoSize": stat.disk_bytes, "StorageMax": NO_LIMIT, "NumObjects": 0, "RepoPath": "", "Version": ""});
+        let zero =
+            json!({"RepoSize": stat.used_bytes, "StorageMax": most, "NumObjects": 0, "RepoPath": "", "Version": ""});
         return Ok(one(&zero));
     }
     Ok(one(&json!({
-        "RepoSize": stat.disk_bytes,
-        "StorageMax": NO_LIMIT,
+        "RepoSize": stat.used_bytes,
+        "StorageMax": most,
         "NumObjects": stat.blocks,
         "RepoPath": node.repository_path().to_string_lossy(),
         "Version": format!("fs-repo@{KUBO_REPOSITORY}"),
@@ -42,9 +44,8 @@ pub(super) async fn gc(State(node): State<Node>, call: Call) -> Answer {
             let mut told = Instant::now();
             while let Some(step) = collection.next().await? {
                 if let (Step::Removed(removed), false) = (&step, silent) {
-                    for hash in removed {
-                        output.object(&json!({"Key": {"/": form.text(&Cid::new_v1(RAW, *hash))}})).await;
-                    }
+                    let key = |hash| json!({"Key": {"/": form.text(&Cid::new_v1(RAW, hash))}});
+                    output.objects(removed.iter().copied().map(key)).await;
                 }
                 if progress && told.elapsed() >= PROGRESS_EVERY {
                     told = Instant::now();

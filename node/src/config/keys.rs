@@ -43,7 +43,7 @@ pub enum Effect {
 }
 
 /// All keys, in the order of their names.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 14] = [
     key("api.auth", Kind::Text(&["none", "required"]), "Whether callers of the RPC on TCP must show a token."),
     key("api.hosts", Kind::List, "Host names, beside those of loopback, by which the RPC may be called."),
     key("api.listen", Kind::Text(&[]), "Where the daemon serves the RPC; `none` for the repository's socket alone."),
@@ -53,6 +53,11 @@ pub const KEYS: [Key; 13] = [
     key("exchange.referrals", Kind::Switch, "Whether peers that want the same content are told of one another."),
     key("routing.mode", Kind::Text(&["auto", "client", "server", "none"]), "Part in the DHT."),
     key("store.keep", Kind::Switch, "Whether what was only fetched is served, too."),
+    key(
+        "store.max",
+        Kind::Text(&[]),
+        "Above this size (10GB, 500MiB) a daemon deletes the oldest of what nothing protects; `none`.",
+    ),
     key("swarm.high_water", Kind::Number, "With more connections than this, idle ones are closed …"),
     key("swarm.listen", Kind::List, "Where peers reach a daemon; a port that is taken is replaced by a free one."),
     key("swarm.low_water", Kind::Number, "… until so many are left."),
@@ -64,12 +69,13 @@ const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
 }
 
 /// What Kubo calls a setting, and its name here.
-pub const KUBO_NAMES: [(&str, &str); 11] = [
+pub const KUBO_NAMES: [(&str, &str); 12] = [
     ("Addresses.API", "api.listen"),
     ("Addresses.Swarm", "swarm.listen"),
     ("API.Authorizations", "api.tokens"),
     ("API.HTTPHeaders.Access-Control-Allow-Origin", "api.origins"),
     ("Bootstrap", "bootstrap.peers"),
+    ("Datastore.StorageMax", "store.max"),
     ("Discovery.MDNS.Enabled", "swarm.mdns"),
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),

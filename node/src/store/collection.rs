@@ -5,6 +5,7 @@
 //! put, looked for or protected meanwhile is spared: what is put is known by its generation, the others by [`Spared`]; a root
 //! that comes while it deletes is marked before it deletes anything else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cid::Cid;
@@ -13,11 +14,11 @@ use cidra_content::garbage::{Marking, Question};
 use tokio::sync::OwnedMutexGuard;
 
 use super::command::{Command, Swept};
-use super::entry::Key;
+use super::entry::{Entry, Key, Place};
 use super::local::Local;
 use super::roots::{Change, RootKind};
 use super::spared::Spared;
-use super::tenure::Place;
+use super::tenure;
 use super::{PUT_OVERHEAD, Store, StoreError};
 
 /// A collection. It works while [`next`](Self::next) is awaited; dropped, it ends, and what it deleted stays deleted.
@@ -31,6 +32,11 @@ pub struct Collection {
     spared: Sparing,
     marking: Marking,
     phase: Phase,
+    extent: Extent,
+    /// Bytes of what is not marked, by segment.
+    garbage: BTreeMap<u32, u64>,
+    /// The segments to delete from; none: all.
+    chosen: Option<BTreeSet<u32>>,
     /// Not marked when they were looked at.
     unmarked: Vec<Key>,
     collected: Collected,
@@ -43,6 +49,8 @@ pub struct Collection {
 pub enum Extent {
     /// All that nobody protects.
     All,
+    /// What was written first of it, until the store takes no more than so many bytes of disk space.
+    DownTo(u64),
 }
 
 /// How far a collection is.
@@ -74,6 +82,8 @@ enum Phase {
     },
     /// DAGs up to this one are still complete or no longer called so.
     Forget(Option<Cid>),
+    /// Blocks up to this one are weighed.
+    Weigh(Option<Key>),
     /// Blocks up to this one are looked at.
     Sweep(Option<Key>),
     GiveBack {
@@ -93,11 +103,13 @@ impl Drop for Sparing {
 }
 
 impl Collection {
-    pub(super) async fn begin(store: Store, extent: Extent) -> Result<Collection, StoreError> {
-        let Extent::All = extent;
-        let turn = store.0.collecting.clone().lock_owned().await;
+    pub(super) async fn begin(
+        store: Store,
+        extent: Extent,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Collection, StoreError> {
         let place = store.0.place().await?;
-        let Place::Local(local) = &*place else { return Err(elsewhere(&store)) };
+        let tenure::Place::Local(local) = &*place else { return Err(elsewhere(&store)) };
         let shared = local.shared();
         // In this order: whoever is protected before this is among the roots below, whoever is later is heard of.
         shared.spared.begin();
@@ -118,7 +130,15 @@ impl Collection {
             generation,
             spared,
             marking,
-            phase: Phase::Mark { then: Box::new(Phase::Forget(None)) },
+            phase: Phase::Mark {
+                then: Box::new(match extent {
+                    Extent::All => Phase::Forget(None),
+                    Extent::DownTo(_) => Phase::Weigh(None),
+                }),
+            },
+            extent,
+            garbage: BTreeMap::new(),
+            chosen: None,
             unmarked: Vec::new(),
             collected: Collected::default(),
             used,
@@ -131,7 +151,7 @@ impl Collection {
         loop {
             let store = self.store.clone();
             let place = store.0.place().await?;
-            let Place::Local(local) = &*place else { return Err(elsewhere(&store)) };
+            let tenure::Place::Local(local) = &*place else { return Err(elsewhere(&store)) };
             if self.tenure != store.0.number() {
                 return Err(elsewhere(&store));
             }
@@ -149,6 +169,10 @@ impl Collection {
                 },
                 Phase::Forget(after) => {
                     self.phase = self.forget(local, after).await?;
+                    None
+                }
+                Phase::Weigh(after) => {
+                    self.phase = self.weigh(local, after).await?;
                     None
                 }
                 Phase::Sweep(after) => self.sweep(local, after).await?,
@@ -221,6 +245,34 @@ impl Collection {
         Ok(Phase::Done)
     }
 
+    /// How much could be deleted where, and of which segments it is: the numbers of segments grow as they are written.
+    async fn weigh(&mut self, local: &Local, after: Option<Key>) -> Result<Phase, StoreError> {
+        let page = local.read(move |shared| shared.page(after.as_ref(), PAGE)).await?;
+        for (key, entry) in &page {
+            if let Place::Record(location) = entry.place
+                && entry.generation < self.generation
+                && !is_marked(&self.marking, key)
+            {
+                *self.garbage.entry(location.segment).or_default() += u64::from(location.length);
+            }
+        }
+        if let Some((last, _)) = page.last() {
+            return Ok(Phase::Weigh(Some(last.clone())));
+        }
+        let Extent::DownTo(target) = self.extent else { unreachable!("only this extent is weighed") };
+        let young = self.store.0.options.young;
+        let young = local.read(move |shared| Ok(shared.young(young))).await?;
+        let mut left = self.used;
+        let garbage = std::mem::take(&mut self.garbage);
+        let oldest = garbage.into_iter().filter(|(segment, _)| !young.contains(segment)).take_while(|(_, bytes)| {
+            let goes = left > target;
+            left = left.saturating_sub(*bytes);
+            goes
+        });
+        self.chosen = Some(oldest.map(|(segment, _)| segment).collect());
+        Ok(if self.chosen.as_ref().is_some_and(BTreeSet::is_empty) { Phase::Done } else { Phase::Forget(None) })
+    }
+
     async fn sweep(&mut self, local: &Local, after: Option<Key>) -> Result<Option<Step>, StoreError> {
         let mut ended = false;
         if self.unmarked.len() < SWEPT {
@@ -230,7 +282,12 @@ impl Collection {
             if let Some((last, _)) = page.last() {
                 self.phase = Phase::Sweep(Some(last.clone()));
             }
-            let garbage = page.into_iter().filter(|(_, entry)| entry.generation < self.generation);
+            let is_chosen = |entry: &Entry| match (&self.chosen, entry.place) {
+                (None, _) => true,
+                (Some(chosen), Place::Record(location)) => chosen.contains(&location.segment),
+                (Some(_), Place::Reference(_)) => false,
+            };
+            let garbage = page.into_iter().filter(|(_, entry)| entry.generation < self.generation && is_chosen(entry));
             self.unmarked.extend(garbage.map(|(key, _)| key).filter(|key| !is_marked(&self.marking, key)));
             if !ended && self.unmarked.len() < SWEPT {
                 return Ok(None);

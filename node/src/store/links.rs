@@ -1,11 +1,14 @@
 //! What a collection reads: what is here, what it leads to, what the store takes.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use cid::Cid;
 use cidra_content::block::Links;
 
 use super::entry::{Entry, Key, Place};
+use super::roots::seconds;
 use super::shared::Shared;
 use super::{StoreError, reserve};
 
@@ -48,6 +51,17 @@ impl Shared {
         self.roots.complete(after, most).map_err(|error| self.database_error(self.roots.name(), error))
     }
 
+    /// Segments to which something was written within this time; none when the disk is nearly full.
+    pub(super) fn young(&self, within: Duration) -> BTreeSet<u32> {
+        if self.segments.disk().free().is_ok_and(|free| free < NEARLY_FULL) {
+            return BTreeSet::new();
+        }
+        let since = seconds(SystemTime::now()).saturating_sub(within.as_secs());
+        let rows = self.rows();
+        let young = rows.segments.iter().filter(|(_, row)| !within.is_zero() && row.written >= since);
+        young.map(|(number, _)| *number).collect()
+    }
+
     /// Bytes of disk space that the store takes, without what it holds in reserve.
     pub(super) fn used(&self) -> Result<u64, StoreError> {
         let disk = self.segments.disk();
@@ -63,3 +77,6 @@ impl Shared {
         Ok(used)
     }
 }
+
+/// A disk with fewer bytes left is nearly full.
+const NEARLY_FULL: u64 = 1 << 30;

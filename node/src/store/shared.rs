@@ -149,6 +149,8 @@ impl Shared {
             pending,
             segments: rows.segments.len() as u64,
             disk_bytes: sum(|row| row.length),
+            // Asks the disk, which this does not.
+            used_bytes: 0,
             bad_records,
         }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, RwLock, RwLockReadGuard, watch};
 
 use super::lease::Leases;
+use super::limit::Limit;
 use super::local::Local;
 use super::remote::Remote;
 use super::wire::{CidText, cids, texts};
@@ -20,13 +21,14 @@ use super::{Lease, OpenError, Options, Store, StoreError};
 #[derive(Debug)]
 pub(super) struct Tenure {
     pub(super) folder: PathBuf,
-    options: Options,
+    pub(super) options: Options,
     state: RwLock<State>,
     /// How often it changed.
     number: watch::Sender<u32>,
     pub(super) leases: Leases,
     /// Whose turn it is to collect.
     pub(super) collecting: Arc<Mutex<()>>,
+    pub(super) limit: Limit,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Tenure {
             number: watch::Sender::new(0),
             leases: Leases::default(),
             collecting: Arc::default(),
+            limit: Limit::default(),
         }
     }
 

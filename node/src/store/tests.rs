@@ -8,6 +8,7 @@ mod unreliable_disk;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -25,7 +26,7 @@ fn open_with(disk: &UnreliableDisk, options: Options) -> Result<Local, OpenError
     Local::open_on(Arc::new(disk.clone()), Path::new("/the/store"), &options)
 }
 
-const OPTIONS: Options = Options { segment_size: 20_000, reserve: 64 * 1024, readers: 1 };
+const OPTIONS: Options = Options { segment_size: 20_000, reserve: 64 * 1024, readers: 1, young: Duration::ZERO };
 
 /// The lengths of the blocks that are there.
 async fn located(store: &Local, cids: Vec<Cid>) -> Vec<Option<u32>> {

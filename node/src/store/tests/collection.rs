@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -173,11 +174,11 @@ async fn space_comes_back(disk: UnreliableDisk, length: usize) {
     for block in &kept {
         pin(&store, *block.cid(), false).await;
     }
-    let before = store.stat().await.unwrap().disk_bytes;
+    let before = shared(&store).await.stat().disk_bytes;
 
     collect(&store).await;
 
-    let after = store.stat().await.unwrap().disk_bytes;
+    let after = shared(&store).await.stat().disk_bytes;
     assert!(after < before / 5, "{before} bytes before, {after} after");
     assert_eq!(missing(&store, &kept).await, 0);
     store.close().await.unwrap();
@@ -193,7 +194,8 @@ async fn a_full_disk_is_collected_and_takes_blocks_again() {
     let store = Store(Arc::new(Tenure::new(
         PathBuf::from("/the/store"),
         OPTIONS,
-        open_with(&disk, Options { segment_size: 200_000, reserve: 1024 * 1024, readers: 1 }).unwrap(),
+        open_with(&disk, Options { segment_size: 200_000, reserve: 1024 * 1024, readers: 1, young: Duration::ZERO })
+            .unwrap(),
     )));
     let kept = dag(0..50, 3000);
     put(&store, &kept).await;
@@ -218,6 +220,40 @@ async fn a_full_disk_is_collected_and_takes_blocks_again() {
     assert_eq!(missing(&store, &kept).await, 0);
     put(&store, &blocks(2000..2100, 3000)).await;
     assert!(disk.names().contains(&"reserve".to_owned()), "and the reserve is there again");
+}
+
+#[tokio::test]
+async fn a_store_with_a_limit_deletes_the_oldest_that_nothing_protects_before_it_exceeds_it() {
+    let disk = UnreliableDisk::new();
+    let store = open_small(&disk, Duration::ZERO);
+    let kept = dag(0..20, 3000);
+    put(&store, &kept).await;
+    pin(&store, root(&kept), true).await;
+    store.limit(2_000_000);
+    for number in 0..100 {
+        put(&store, &blocks(1000 + number * 10..1010 + number * 10, 3000)).await;
+        let used = shared(&store).await.used().unwrap();
+        assert!(used <= 2_000_000, "{used}");
+    }
+    assert_eq!(missing(&store, &kept).await, 0);
+    assert_eq!(missing(&store, &blocks(1000..1010, 3000)).await, 10, "the oldest goes");
+    assert_eq!(missing(&store, &blocks(1900..2000, 3000)).await, 0, "and no more than must");
+}
+
+#[tokio::test]
+async fn what_is_young_or_pinned_may_exceed_the_limit() {
+    for young in [Duration::ZERO, Duration::from_secs(3600)] {
+        let store = open_small(&UnreliableDisk::new(), young);
+        store.limit(500_000);
+        let kept = dag(0..300, 3000);
+        if young.is_zero() {
+            pin(&store, root(&kept), true).await;
+        }
+        for leaf in kept.iter().rev() {
+            put(&store, std::slice::from_ref(leaf)).await;
+        }
+        assert_eq!(missing(&store, &kept).await, 0);
+    }
 }
 
 #[test]
@@ -275,6 +311,12 @@ fn a_power_cut_at_any_moment_of_a_collection_loses_nothing_that_is_protected() {
 
 fn open(disk: &UnreliableDisk) -> Store {
     Store(Arc::new(Tenure::new(PathBuf::from("/the/store"), OPTIONS, super::open(disk).unwrap())))
+}
+
+/// With segments of a hundred kilobytes, and what is young left alone.
+fn open_small(disk: &UnreliableDisk, young: Duration) -> Store {
+    let options = Options { segment_size: 100_000, young, ..OPTIONS };
+    Store(Arc::new(Tenure::new(PathBuf::from("/the/store"), options.clone(), open_with(disk, options).unwrap())))
 }
 
 /// With segments of a megabyte.
