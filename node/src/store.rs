@@ -143,7 +143,8 @@ impl Store {
     /// Append blocks. They can be read when it returns and are durable after the next `commit`. Waits while 32 MiB are queued.
     /// A block that is there is not written again, but counts as put. Dropping the future puts all of them or none.
     pub async fn put(&self, blocks: Vec<Block>) -> Result<(), StoreError> {
-        self.0.limit.make_room(self, blocks.iter().map(|block| block.data().len() as u64).sum()).await;
+        let bytes: usize = blocks.iter().map(|block| block.data().len() + PUT_OVERHEAD).sum();
+        self.0.limit.make_room(self, bytes as u64).await;
         at!(self, store => store.put(blocks))
     }
 
