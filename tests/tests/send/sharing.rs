@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use cidra_tests::program::LIMIT;
 use cidra_tests::{Daemon, Lan, Repository, sample};
 
 use super::{interrupt, paste, send};
@@ -133,4 +134,35 @@ fn what_is_sent_is_protected_as_long_and_no_longer() {
     let after_its_death = removed();
 
     assert!(after_its_end >= 4 && after_its_death == after_its_end, "{after_its_end}, {after_its_death}");
+}
+
+#[test]
+fn events_say_the_same_to_programs() {
+    let Some(lan) = Lan::of(2) else { return };
+    let (alice, bob) = (Repository::new(), Repository::new());
+    let file = alice.file("it's a file");
+    sample::file(&file, 3_000_000, 1);
+    let call = alice.cidra([OsStr::new("send"), OsStr::new("--json"), file.as_os_str()]).env("CIDRA_BOOTSTRAP", "none");
+    let mut sender = call.on(lan.host(0)).start();
+
+    let lines = sender.wait_for_line(LIMIT, |line| event(line)["Event"] == "Ready");
+    let ready = event(lines.last().unwrap());
+    let addresses: Vec<&str> =
+        ready["Addresses"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let line = ready["Command"].as_str().unwrap();
+    paste(line, &bob, lan.host(1), &bob.file("got")).run().success();
+    let lines =
+        sender.wait_for_line(LIMIT, |line| event(line)["Event"] == "Receiver" && event(line)["Address"].is_null());
+
+    let last = event(lines.last().unwrap());
+    assert!(last["Bytes"].as_u64() >= Some(3_000_000) && last["Bytes"] == last["Total"], "{last}");
+    assert_eq!(last["Position"], last["Total"]);
+    assert_eq!(ready["Size"], 3_000_000);
+    assert!(addresses.len() == 1 && addresses[0].starts_with("/ip4/10.111.0.1/tcp/"), "{addresses:?}");
+    assert!(line.ends_with(&format!("?filename=it%27s%20a%20file' --peer {}", addresses[0])), "{line}");
+    interrupt(sender);
+}
+
+fn event(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
