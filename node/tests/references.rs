@@ -53,8 +53,7 @@ async fn an_edit_is_noticed_though_its_time_is_set_back() {
 
     assert_eq!(store.load(leaves[2].cid()).await.unwrap(), None);
     assert_eq!(store.block(leaves[2].cid()).await.unwrap(), None);
-    // The writer forgets in its turn: what is asked of it later is done later.
-    store.commit().await.unwrap();
+    store.commit().await.unwrap(); // the writer forgets in its turn
     assert_eq!(store.locate(vec![*leaves[0].cid()]).await.unwrap(), [None], "all of the file is forgotten");
     assert!(!store.is_complete(*leaves[0].cid()).await.unwrap());
 }

@@ -63,7 +63,7 @@ fn a_receiver_that_was_killed_fetches_only_the_rest_by_the_same_line() {
     assert!(first < size, "it was killed too late to show anything");
     assert!(all <= size + size / OVERHEAD + SURPLUS, "{all} bytes for {size}: part of it was fetched twice");
     let said = interrupt(sender).stderr;
-    assert!(said.contains("10.111.0.2 fetches it") && said.contains("10.111.0.2 has all of it"), "{said}");
+    assert!(said.contains("10.111.0.2 fetches it"), "{said}");
 }
 
 #[test]
