@@ -7,6 +7,7 @@ mod archive;
 mod configure;
 mod dag;
 mod handover;
+mod listing;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +36,8 @@ pub use archive::{ArchiveError, ArchiveImport};
 pub use configure::Tokens;
 pub use dag::DagReader;
 pub use handover::Settled;
-pub use read::{Kind, Listed, Resolved};
+pub use listing::{Kind, Listed, Listing};
+pub use read::Resolved;
 
 /// A node. Clones are handles of the same one.
 #[derive(Clone)]

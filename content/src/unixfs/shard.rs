@@ -171,6 +171,11 @@ impl DirectoryReader {
         DirectoryReader { pending: vec![(root, Prefix::default())], root: Some(root), entries: VecDeque::new() }
     }
 
+    /// Of what has no entries.
+    pub fn ended() -> DirectoryReader {
+        DirectoryReader { pending: Vec::new(), root: None, entries: VecDeque::new() }
+    }
+
     /// What comes next; `Need` is repeated until the block was given.
     pub fn poll(&mut self) -> DirectoryStep {
         if let Some(entry) = self.entries.pop_front() {
