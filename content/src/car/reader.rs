@@ -151,6 +151,10 @@ impl Reader {
         if length > MAX_HEADER as u64 {
             return Err(CarError::HeaderTooLong { length });
         }
+        // Most other files are told by their second byte, before as many bytes are waited for as the first one claims.
+        if self.unread().get(prefix).is_some_and(|first| first >> 5 != CBOR_MAP) {
+            return Err(CarError::BadHeader { why: "these are the bytes of something else" });
+        }
         self.whole(length, prefix)
     }
 
@@ -224,6 +228,9 @@ impl Reader {
         if self.buffer.is_empty() { self.chunk.advance(length) } else { self.buffer.advance(length) }
     }
 }
+
+/// The major type of a map (RFC 8949, section 3.1), which every header is.
+const CBOR_MAP: u8 = 5;
 
 /// Of nine bytes, 63 bits: the longest that multiformats allow.
 const MAX_VARINT: usize = 9;
