@@ -122,6 +122,14 @@ impl Network {
 
     /// Asks a peer for a sign of life; gives the time it took.
     pub async fn ping(&self, peer: PeerId) -> Result<Duration, PingError> {
+        match self.try_to_ping(peer).await {
+            // Where both sides dialled at once, one of the two connections is closed just then.
+            Err(PingError::Broken(_) | PingError::Refused(_)) => self.try_to_ping(peer).await,
+            result => result,
+        }
+    }
+
+    async fn try_to_ping(&self, peer: PeerId) -> Result<Duration, PingError> {
         self.reach(peer).await?;
         let protocol = StreamProtocol::new(ping::PROTOCOL);
         let stream = self.ask(|reply| Command::OpenStream { peer, protocol, reply }).await;
