@@ -14,6 +14,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("echo \"Hello from the other side of the network.\" > /tmp/hello.txt", ".ci/tour"),
     ("target/debug/cidra --repo /tmp/b --bootstrap", ".ci/tour"),
     ("target/debug/cidra --repo /tmp/a send", "tests/tests/send.rs"),
+    ("target/debug/cidra --repo /tmp/a send", ".ci/tour"),
     ("docker compose up -d --wait", ".ci/compose"),
     ("cargo test --workspace", ".ci/run"),
 ];
