@@ -151,6 +151,7 @@ impl Import {
         let id = self.tree.reading().expect("the entry of a file came just now");
         if !self.options.only_hash {
             self.referred.retain(|id, _| self.tree.is_open(*id));
+            self.batches.begin_file(&file);
             self.referred.insert(id, file.source());
         }
         self.reading = Some((id, file));

@@ -56,7 +56,7 @@ use serde::{Deserialize, Serialize};
 
 pub use collection::{Collected, Collection, Extent, Step};
 pub use failure::StoreError;
-pub use in_place::{InPlace, InPlaceError};
+pub use in_place::{InPlace, InPlaceError, Unsynced};
 pub use lease::Lease;
 pub use open::OpenError;
 pub use roots::{Root, RootKind};

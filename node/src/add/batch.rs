@@ -12,7 +12,7 @@ use futures::{FutureExt, poll};
 
 use super::tree::{FileId, Leaf};
 use crate::pool::Pool;
-use crate::store::{Part, Source, Store, StoreError};
+use crate::store::{InPlace, Part, Source, Store, StoreError, Unsynced};
 
 type Hashed = Vec<(FileId, Block)>;
 
@@ -31,6 +31,7 @@ pub(super) struct Batches {
     /// Leaves that are referred to, by the file that they are in.
     parts: Vec<(Source, Vec<Part>)>,
     part_count: usize,
+    unsynced: Unsynced,
     storing: FuturesOrdered<BoxFuture<'static, Result<(), StoreError>>>,
 }
 
@@ -48,6 +49,7 @@ impl Batches {
             block_bytes: 0,
             parts: vec![],
             part_count: 0,
+            unsynced: Unsynced::default(),
             storing: FuturesOrdered::new(),
         }
     }
@@ -87,6 +89,11 @@ impl Batches {
         }
     }
 
+    /// Leaves of this file will stay where they are.
+    pub(super) fn begin_file(&mut self, file: &InPlace) {
+        self.unsynced.add(file);
+    }
+
     /// Queues a leaf that stays where it is.
     pub(super) fn refer(&mut self, source: Source, part: Part) {
         match self.parts.last_mut() {
@@ -103,7 +110,9 @@ impl Batches {
         let (Some(store), false) = (&self.store, self.parts.is_empty()) else { return };
         self.part_count = 0;
         let (store, parts) = (store.clone(), std::mem::take(&mut self.parts));
+        let unsynced = std::mem::take(&mut self.unsynced);
         let refer = async move {
+            unsynced.sync().await?;
             for (source, parts) in parts {
                 store.refer(source, parts).await?;
             }

@@ -1,5 +1,6 @@
 //! Reading a file that is to be referred to, from its beginning to its end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::StoreError;
 use super::borrow::open_regular;
 use super::disk::File;
 use super::source::{Claim, Identity, Source, State};
@@ -23,22 +25,24 @@ pub struct InPlace {
 }
 
 impl InPlace {
-    /// Opens the regular file at `path`, which must be absolute, and puts what is not yet on the disk there. No symlink is
-    /// followed at its end.
+    /// Opens the regular file at `path`, which must be absolute. No symlink is followed at its end.
     pub async fn open(path: PathBuf) -> Result<InPlace, InPlaceError> {
         if !path.is_absolute() {
             return Err(InPlaceError::Relative { path });
         }
         blocking(move || {
             let unreadable = |source| InPlaceError::Unreadable { path: path.clone(), source };
-            let Some((file, _)) = open_regular(&path).map_err(unreadable)? else {
+            let Some((file, mut identity)) = open_regular(&path).map_err(unreadable)? else {
                 return Err(InPlaceError::NoFile { path });
             };
-            // Before it is hashed: then what a program writes to a page that it has mapped is told in the file's times.
-            file.sync_all().map_err(unreadable)?;
-            let identity = Identity::of(&file.metadata().map_err(unreadable)?);
-            let identity = identity.ok_or_else(|| InPlaceError::NoFile { path: path.clone() })?;
-            let is_steady = tells_edits(&file) && is_settled(&identity, SystemTime::now());
+            let mut is_steady = false;
+            if identity.size >= WORTH_A_SYNC {
+                // Before it is hashed: then what a program writes to a page that it has mapped is told in the file's times.
+                file.sync_all().map_err(unreadable)?;
+                let again = Identity::of(&file.metadata().map_err(unreadable)?);
+                identity = again.ok_or_else(|| InPlaceError::NoFile { path: path.clone() })?;
+                is_steady = tells_edits(&file) && is_settled(&identity, SystemTime::now());
+            }
             Ok(InPlace { path, identity, file: Arc::new(file), is_steady, read: 0 })
         })
         .await
@@ -90,6 +94,55 @@ impl InPlace {
         Ok(Source { state: State::Whole { identity, hashed: is_steady }, ..source })
     }
 }
+
+/// A file of so many bytes is put on the disk by itself, before it is read. Of a shorter one each leaf is hashed whenever it is
+/// read, which costs less.
+const WORTH_A_SYNC: u64 = 4 * 1024 * 1024;
+
+/// Files that are read in place and may not be on the disk yet.
+#[derive(Debug, Default)]
+pub struct Unsynced {
+    few: Vec<(u64, PathBuf, Arc<std::fs::File>)>,
+    /// One of each file system where there are many.
+    systems: BTreeMap<u64, (PathBuf, Arc<std::fs::File>)>,
+}
+
+impl Unsynced {
+    /// One more.
+    pub fn add(&mut self, file: &InPlace) {
+        let device = file.identity.device;
+        if file.identity.size >= WORTH_A_SYNC || self.systems.contains_key(&device) {
+            return;
+        }
+        self.few.push((device, file.path.clone(), file.file.clone()));
+        if cfg!(target_os = "linux") && self.few.len() > FEW {
+            let few = self.few.drain(..);
+            self.systems.extend(few.map(|(device, path, file)| (device, (path, file))));
+        }
+    }
+
+    /// Put all of them on the disk; to be awaited before they are referred to.
+    pub async fn sync(self) -> Result<(), StoreError> {
+        if self.few.is_empty() && self.systems.is_empty() {
+            return Ok(());
+        }
+        let sync = move || {
+            let failed = |path: &PathBuf, error| StoreError::Io { path: path.clone(), source: Arc::new(error) };
+            for (_, path, file) in &self.few {
+                file.sync_all().map_err(|error| failed(path, error))?;
+            }
+            #[cfg(target_os = "linux")]
+            for (path, file) in self.systems.values() {
+                rustix::fs::syncfs(file).map_err(|error| failed(path, error.into()))?;
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(sync).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// So many are put on the disk one by one, each at the cost of a flush; of more, their whole file system is.
+const FEW: usize = 8;
 
 /// Whether so much time lies between the last change and now that another one has another time.
 fn is_settled(identity: &Identity, now: SystemTime) -> bool {
