@@ -28,6 +28,21 @@ fn what_add_acknowledged_survives_kill_9() {
 }
 
 #[test]
+fn what_was_referred_to_and_acknowledged_survives_kill_9() {
+    let source = source();
+    let mut torn = 0;
+    for round in 0..Suite::chosen().of(2, 8, 100) {
+        let repository = Repository::new();
+        let mut add = start(&repository, &source, &["--nocopy"]);
+        wait_for_moment(&mut add, round);
+        let acknowledged = add.kill().stdout;
+
+        torn += u32::from(check(&repository, &acknowledged, round));
+    }
+    assert!(torn > 0, "every kill came before or after the add: this showed nothing");
+}
+
+#[test]
 fn what_a_daemon_acknowledged_survives_its_kill_9() {
     let source = source();
     let mut torn = 0;
@@ -61,7 +76,11 @@ fn content(number: usize) -> String {
 }
 
 fn start_add(repository: &Repository, source: &TempDir) -> Running {
-    repository.cidra(["add", "--progress=false"]).arg(source.path()).start()
+    start(repository, source, &[])
+}
+
+fn start(repository: &Repository, source: &TempDir, flags: &[&str]) -> Running {
+    repository.cidra(["add", "--progress=false"]).args(flags).arg(source.path()).start()
 }
 
 /// Waits for one of the batches of acknowledgements, or none, and a random while more.

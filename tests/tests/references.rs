@@ -1,0 +1,136 @@
+//! `add --nocopy`: files that are read where they stand, by every command and for every peer, whatever is done to them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, symlink};
+use std::path::Path;
+
+use cidra_tests::suite::MIB;
+use cidra_tests::{Call, Daemon, Repository, sample};
+
+const SIZE: u64 = 12 * MIB + 345;
+
+#[test]
+fn an_edited_file_is_never_served_wrong() {
+    for profile in ["unixfs-v1-2025", "unixfs-v0-2015"] {
+        let (holder, file, cid) = refer(profile);
+        let whole = fs::read(&file).expect("the test's own file");
+        let daemon = holder.daemon(&[]);
+        let before = Repository::new();
+        get(&before, &cid, &daemon).run().success();
+        sample::assert_same(&file, &before.file("out"));
+
+        let time = fs::metadata(&file).and_then(|metadata| metadata.modified()).expect("Linux keeps it");
+        let edited = File::options().write(true).open(&file).expect("the test's own file");
+        edited.write_all_at(b"evil", SIZE / 2).expect("the test's own file");
+        edited.set_modified(time).expect("the test's own file");
+
+        let after = Repository::new();
+        get(&after, &cid, &daemon).run().exits(3);
+        assert!(!after.file("out").exists(), "{profile}: something stands under the final name");
+        let read = holder.cidra(["--offline", "cat", &cid]).run();
+        assert!(whole.starts_with(&read.stdout), "{profile}: a wrong byte came");
+        assert!(read.stdout.len() < whole.len(), "{profile}: it cannot be whole");
+        daemon.stop();
+    }
+}
+
+#[test]
+fn whatever_stands_in_its_place_gives_nothing_and_the_file_is_named() {
+    type Replace = fn(&Path);
+    let replacements: [(&str, Replace); 4] = [
+        ("nothing", |_| {}),
+        ("a folder", |path| fs::create_dir(path).expect("the test's own folder")),
+        ("a link to the same bytes", |path| {
+            fs::write(path.with_extension("copy"), fs::read(path.with_extension("kept")).unwrap()).unwrap();
+            symlink(path.with_extension("copy"), path).unwrap();
+        }),
+        ("a pipe", |path| {
+            let made = std::process::Command::new("mkfifo").arg(path).status().expect("every Linux has it");
+            assert!(made.success());
+        }),
+    ];
+    for (what, replace) in replacements {
+        let (holder, file, cid) = refer("unixfs-v1-2025");
+        fs::rename(&file, file.with_extension("kept")).expect("the test's own folder");
+        replace(&file);
+
+        let verified = holder.cidra(["--offline", "repo", "verify"]).run().exits(1);
+        let folder = file.parent().expect("it stands in a folder").canonicalize().expect("it is there");
+        let named = format!(" in {}", folder.join("film").display());
+        assert!(verified.lines().iter().all(|line| !line.starts_with("block") || line.contains(&named)), "{what}");
+        assert!(verified.lines().iter().any(|line| line.contains(&named)), "{what}: {:?}", verified.lines());
+        holder.cidra(["--offline", "cat", &cid]).run().exits(3);
+        // Back in its place it can be added again.
+        let _ = fs::remove_dir(&file).or_else(|_| fs::remove_file(&file)); // nothing stood there once
+        fs::rename(file.with_extension("kept"), &file).expect("the test's own folder");
+        holder.cidra(["add", "-Q", "--nocopy"]).arg(&file).run().success();
+        let out = holder.file("out");
+        holder.cidra(["--offline", "cat", &cid]).output_to(&out).run().success();
+        sample::assert_same(&file, &out);
+    }
+}
+
+#[test]
+fn a_reference_copies_nothing_and_a_later_add_copies() {
+    let (holder, file, cid) = refer("unixfs-v1-2025");
+    let segments = || -> u64 {
+        let entries = fs::read_dir(holder.path().join("store")).expect("the repository's store");
+        let lengths = entries
+            .map(|entry| entry.expect("it is there"))
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "segment"));
+        lengths.map(|entry| entry.metadata().expect("it is there").len()).sum()
+    };
+    assert!(segments() < MIB, "{} bytes were stored", segments());
+
+    // Through a daemon, too.
+    let daemon = holder.daemon(&[]);
+    let again = holder.cidra(["add", "-Q", "--nocopy"]).arg(&file).run().success();
+    assert_eq!(again.text(), cid);
+    assert!(segments() < MIB, "{} bytes were stored", segments());
+    assert_eq!(holder.add(&file), cid);
+    assert!(segments() > SIZE, "{} bytes were stored", segments());
+    let kept = fs::read(&file).expect("the test's own file");
+    fs::remove_file(&file).expect("the test's own file");
+    let read = holder.cidra(["cat", &cid]).run().success().stdout;
+    assert!(read == kept, "the copy differs");
+    daemon.stop();
+}
+
+#[test]
+fn nothing_on_this_machine_is_named_through_a_port() {
+    let holder = Repository::new();
+    let file = holder.file("film");
+    sample::file(&file, 1000, 1);
+    let daemon = holder.daemon(&[]);
+    let elsewhere = Repository::new();
+
+    let refused = elsewhere
+        .cidra(["--api", &format!("/ip4/127.0.0.1/tcp/{}", rpc_port(&holder)), "add", "--nocopy"])
+        .arg(&file)
+        .run()
+        .exits(2);
+
+    assert!(refused.stderr.contains("socket"), "{:?}", refused.stderr);
+    daemon.stop();
+}
+
+/// A holder, its file and the file's CID.
+fn refer(profile: &str) -> (Repository, std::path::PathBuf, String) {
+    let holder = Repository::new();
+    let file = holder.file("film");
+    sample::file(&file, SIZE, 7);
+    let added = holder.cidra(["add", "-Q", "--nocopy", "--profile", profile]).arg(&file).run().success();
+    let cid = added.text().to_owned();
+    (holder, file, cid)
+}
+
+fn get(getter: &Repository, cid: &str, holder: &Daemon) -> Call {
+    let own = ["--bootstrap", "none", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--timeout", "8s"];
+    getter.cidra(["get", cid, "-o", "out", "--peer", holder.address()]).args(own)
+}
+
+/// The port in the repository's file `api`.
+fn rpc_port(repository: &Repository) -> String {
+    let address = fs::read_to_string(repository.path().join("api")).expect("a daemon writes it");
+    address.trim().rsplit('/').next().expect("an address ends in a port").to_owned()
+}
