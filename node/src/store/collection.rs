@@ -94,7 +94,7 @@ enum Phase {
 
 /// Has the store spare what a collection must leave alone, until it is dropped.
 #[derive(Debug)]
-struct Sparing(Arc<Spared>);
+struct Sparing(Arc<Spared>, u64);
 
 impl Drop for Sparing {
     fn drop(&mut self) {
@@ -112,8 +112,8 @@ impl Collection {
         let tenure::Place::Local(local) = &*place else { return Err(elsewhere(&store)) };
         let shared = local.shared();
         // In this order: whoever is protected before this is among the roots below, whoever is later is heard of.
-        shared.spared.begin();
-        let spared = Sparing(shared.spared.clone());
+        let number = shared.spared.begin();
+        let spared = Sparing(shared.spared.clone(), number);
         let generation = shared.begin_generation();
         let mut marking = Marking::new(rand::random());
         for kind in RootKind::ALL {
@@ -300,9 +300,9 @@ impl Collection {
         let few = self.unmarked.len().min(SWEPT);
         // Marked since, perhaps.
         let keys: Vec<Key> = self.unmarked.drain(..few).filter(|key| !is_marked(&self.marking, key)).collect();
-        let (sent, generation) = (keys.clone(), self.generation);
+        let (sent, collection, generation) = (keys.clone(), self.spared.1, self.generation);
         let cost = keys.len() * PUT_OVERHEAD;
-        match local.write(cost, |reply| Command::Sweep { keys: sent, generation, reply }).await? {
+        match local.write(cost, |reply| Command::Sweep { collection, keys: sent, generation, reply }).await? {
             Swept::Mark(roots) => {
                 self.protect(roots);
                 self.unmarked.extend(keys);

@@ -31,6 +31,7 @@ pub(super) enum Command {
     },
     /// What a collection did not mark, where it was last put before this generation.
     Sweep {
+        collection: u64,
         keys: Vec<Key>,
         generation: u32,
         reply: Reply<Swept>,

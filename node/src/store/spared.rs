@@ -18,6 +18,9 @@ pub(super) struct Spared(Mutex<Option<State>>);
 
 #[derive(Debug)]
 struct State {
+    /// Of the collection: what one that was given up asked for late is not done in the name of the next.
+    number: u64,
+    is_over: bool,
     touched: Digests,
     /// Roots, and whether what is below them is protected too, that the collection has not heard of yet.
     protected: Vec<(Cid, bool)>,
@@ -25,14 +28,22 @@ struct State {
 }
 
 impl Spared {
-    /// A collection begins. There is one at a time.
-    pub(super) fn begin(&self) {
-        let touched = Digests::new(rand::random());
-        *self.lock() = Some(State { touched, protected: Vec::new(), doomed: HashSet::new() });
+    /// A collection begins; gives its number. There is one at a time.
+    pub(super) fn begin(&self) -> u64 {
+        let (number, touched) = (rand::random(), Digests::new(rand::random()));
+        let mut state = self.lock();
+        // The one before may have been given up while the writer thread deletes for it.
+        let doomed = state.take().map(|state| state.doomed).unwrap_or_default();
+        *state = Some(State { number, is_over: false, touched, protected: Vec::new(), doomed });
+        number
     }
 
     pub(super) fn end(&self) {
-        *self.lock() = None;
+        let mut state = self.lock();
+        match &mut *state {
+            Some(state) if !state.doomed.is_empty() => state.is_over = true,
+            _ => *state = None,
+        }
     }
 
     /// Somebody will build on those of these blocks that are here. Says which are being deleted.
@@ -62,11 +73,15 @@ impl Spared {
         self.lock().as_mut().map(|state| std::mem::take(&mut state.protected)).unwrap_or_default()
     }
 
-    /// Those of these blocks that may be deleted now; they count as deleted until `spare`. None at all when the collection
-    /// must mark something first.
-    pub(super) fn doom(&self, keys: Vec<Key>) -> Result<Vec<Key>, Vec<(Cid, bool)>> {
+    /// Those of these blocks that this collection may delete now; they count as deleted until `spare`. None at all when it must
+    /// mark something first, or was given up.
+    pub(super) fn doom(&self, collection: u64, keys: Vec<Key>) -> Result<Vec<Key>, Vec<(Cid, bool)>> {
         let mut state = self.lock();
-        let Some(State { touched, protected, doomed }) = &mut *state else { return Ok(Vec::new()) };
+        let Some(State { touched, protected, doomed, .. }) =
+            state.as_mut().filter(|state| state.number == collection && !state.is_over)
+        else {
+            return Ok(Vec::new());
+        };
         if !protected.is_empty() {
             return Err(std::mem::take(protected));
         }
@@ -78,12 +93,58 @@ impl Spared {
 
     /// Nothing is being deleted any more.
     pub(super) fn spare(&self) {
-        if let Some(state) = &mut *self.lock() {
-            state.doomed.clear();
+        let mut state = self.lock();
+        match &mut *state {
+            Some(state) if !state.is_over => state.doomed.clear(),
+            _ => *state = None,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cidra_content::block::{Block, RAW};
+
+    use super::*;
+
+    fn block(text: &'static str) -> (Cid, Key) {
+        let cid = *Block::new(RAW, bytes::Bytes::from_static(text.as_bytes())).cid();
+        (cid, Key::from(&cid))
+    }
+
+    #[test]
+    fn nothing_goes_that_was_looked_for_or_before_what_came_to_be_protected_was_marked() {
+        let spared = Spared::default();
+        let ((_, a), (b_cid, b)) = (block("a"), block("b"));
+        assert_eq!(spared.touch(&[a.clone()]), [false], "nobody collects");
+        let number = spared.begin();
+        assert_eq!(spared.touch(&[a.clone()]), [false]);
+        spared.protect(b_cid, true);
+        assert_eq!(spared.doom(number, vec![a.clone(), b.clone()]), Err(vec![(b_cid, true)]));
+        assert_eq!(spared.doom(number, vec![a.clone(), b.clone()]), Ok(vec![b.clone()]));
+        assert_eq!(spared.touch(&[a, b.clone()]), [false, true], "it is as good as gone");
+        spared.spare();
+        assert_eq!(spared.touch(&[b]), [false]);
+    }
+
+    #[test]
+    fn what_a_collection_that_was_given_up_asked_for_is_not_done_for_the_next() {
+        let spared = Spared::default();
+        let ((_, a), (_, b)) = (block("a"), block("b"));
+        let first = spared.begin();
+        assert_eq!(spared.doom(first, vec![a.clone()]), Ok(vec![a.clone()]));
+        spared.end();
+        assert_eq!(spared.touch(&[a.clone()]), [true], "the writer thread still deletes it");
+        assert_eq!(spared.doom(first, vec![b.clone()]), Ok(vec![]));
+        let second = spared.begin();
+        assert_eq!(spared.touch(&[a.clone()]), [true]);
+        assert_eq!(spared.doom(first, vec![b.clone()]), Ok(vec![]));
+        spared.spare();
+        assert_eq!(spared.doom(second, vec![b.clone()]), Ok(vec![b]));
+        assert_eq!(spared.touch(&[a]), [false]);
     }
 }

@@ -97,8 +97,8 @@ impl Writer {
                     tracing::error!(%error, "a bad record could not be taken out of the index");
                 }
             }
-            Command::Sweep { keys, generation, reply } => {
-                let done = self.sweep(keys, generation);
+            Command::Sweep { collection, keys, generation, reply } => {
+                let done = self.sweep(collection, keys, generation);
                 let _ = reply.send(done);
             }
             Command::Seal { reply } => {

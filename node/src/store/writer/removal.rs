@@ -44,11 +44,11 @@ impl Writer {
 
     /// Take away those of these blocks that nobody protects, for a collection that has marked, and has seen to it that no DAG
     /// is called complete which has one of them.
-    pub(super) fn sweep(&mut self, keys: Vec<Key>, generation: u32) -> Result<Swept, StoreError> {
+    pub(super) fn sweep(&mut self, collection: u64, keys: Vec<Key>, generation: u32) -> Result<Swept, StoreError> {
         self.finish_group();
         self.commit_blocks()?;
         let oldest = self.shared.leases.oldest().map_or(generation, |leased| leased.min(generation));
-        let keys = match self.shared.spared.doom(keys) {
+        let keys = match self.shared.spared.doom(collection, keys) {
             Ok(keys) => keys,
             Err(roots) => return Ok(Swept::Mark(roots)),
         };
