@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cid::Cid;
 use cidra_content::fetch::DagError;
+use cidra_content::unixfs::shard::DirectoryReadError;
 use cidra_content::unixfs::{DirectoryReader, DirectoryStep, Entity, Entry};
 use cidra_content::{Block, block};
 
@@ -41,7 +42,9 @@ impl Node {
         };
         let root = self.block(cid, options).await?;
         match Entity::parse(&root).map_err(DagError::from)? {
-            Entity::Directory(_) | Entity::Shard(_) => listing.read(&root)?,
+            Entity::Directory(_) | Entity::Shard(_) => {
+                listing.reader.handle_block(&root).map_err(|source| malformed(*cid, source))?;
+            }
             entity => {
                 listing.reader = DirectoryReader::ended();
                 listing.listed = parts(&entity);
@@ -64,7 +67,8 @@ impl Listing {
                     DirectoryStep::Need(_) if !self.entries.is_empty() => break,
                     DirectoryStep::Need(cid) => {
                         let shard = self.shard(cid).await?;
-                        self.read(&shard)?;
+                        let read = self.reader.handle_block(&shard);
+                        read.map_err(|source| malformed(self.folder, source))?;
                     }
                     DirectoryStep::Done => break,
                 }
@@ -91,11 +95,6 @@ impl Listing {
         self.ahead.remove(&cid).ok_or(FetchError::NotHere { cid })
     }
 
-    fn read(&mut self, block: &Block) -> Result<(), FetchError> {
-        let malformed = |source| FetchError::Folder { cid: self.folder, source: Box::new(source) };
-        self.reader.handle_block(block).map_err(malformed)
-    }
-
     async fn look_into(&mut self) -> Result<(), FetchError> {
         let entries = std::mem::take(&mut self.entries);
         let is_node = |entry: &&Entry| self.looks_into && entry.cid.codec() != block::RAW;
@@ -119,6 +118,10 @@ impl Listing {
 /// Shards of a folder that are fetched side by side, and blocks of entries that are.
 const SHARDS_AHEAD: usize = 64;
 const CHILDREN_AHEAD: usize = 256;
+
+fn malformed(cid: Cid, source: DirectoryReadError) -> FetchError {
+    FetchError::Folder { cid, source: Box::new(source) }
+}
 
 /// As Kubo lists a file.
 fn parts(entity: &Entity) -> VecDeque<Listed> {

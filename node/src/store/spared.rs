@@ -109,6 +109,8 @@ impl Spared {
 mod tests {
     use cidra_content::block::{Block, RAW};
 
+    use std::slice;
+
     use super::*;
 
     fn block(text: &'static str) -> (Cid, Key) {
@@ -120,9 +122,9 @@ mod tests {
     fn nothing_goes_that_was_looked_for_or_before_what_came_to_be_protected_was_marked() {
         let spared = Spared::default();
         let ((_, a), (b_cid, b)) = (block("a"), block("b"));
-        assert_eq!(spared.touch(&[a.clone()]), [false], "nobody collects");
+        assert_eq!(spared.touch(slice::from_ref(&a)), [false], "nobody collects");
         let number = spared.begin();
-        assert_eq!(spared.touch(&[a.clone()]), [false]);
+        assert_eq!(spared.touch(slice::from_ref(&a)), [false]);
         spared.protect(b_cid, true);
         assert_eq!(spared.doom(number, vec![a.clone(), b.clone()]), Err(vec![(b_cid, true)]));
         assert_eq!(spared.doom(number, vec![a.clone(), b.clone()]), Ok(vec![b.clone()]));
@@ -138,10 +140,10 @@ mod tests {
         let first = spared.begin();
         assert_eq!(spared.doom(first, vec![a.clone()]), Ok(vec![a.clone()]));
         spared.end();
-        assert_eq!(spared.touch(&[a.clone()]), [true], "the writer thread still deletes it");
+        assert_eq!(spared.touch(slice::from_ref(&a)), [true], "the writer thread still deletes it");
         assert_eq!(spared.doom(first, vec![b.clone()]), Ok(vec![]));
         let second = spared.begin();
-        assert_eq!(spared.touch(&[a.clone()]), [true]);
+        assert_eq!(spared.touch(slice::from_ref(&a)), [true]);
         assert_eq!(spared.doom(first, vec![b.clone()]), Ok(vec![]));
         spared.spare();
         assert_eq!(spared.doom(second, vec![b.clone()]), Ok(vec![b]));

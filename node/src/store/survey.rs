@@ -86,8 +86,11 @@ impl Local {
             let is_done =
                 ranges.is_empty() || self.write(cost, |reply| Command::Punch { segment, ranges, reply }).await?;
             if is_done || !is_worth_a_copy(room.length) {
-                self.read(move |shared| Ok(shared.remember_tidied(segment))).await?;
-                return Ok(());
+                let remember = move |shared: &Shared| {
+                    shared.remember_tidied(segment);
+                    Ok(())
+                };
+                return self.read(remember).await;
             }
         }
         self.copy(segment).await
