@@ -276,3 +276,6 @@ pub enum ShardError {
     #[error("links and bit field do not agree")]
     Slots,
 }
+
+#[cfg(test)]
+mod tests;
