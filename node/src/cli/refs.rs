@@ -37,7 +37,7 @@ struct List {
     /// As FROM -> TO
     #[arg(short, long)]
     edges: bool,
-    /// What to print of a link, with <src>, <dst> and <linkname>
+    /// What to print of a link, with `<src>`, `<dst>` and `<linkname>`
     #[arg(long, value_name = "FORMAT", conflicts_with = "edges")]
     format: Option<String>,
     /// With -r: no further down than so many links; -1 is to the end
