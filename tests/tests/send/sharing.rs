@@ -63,14 +63,15 @@ fn folders_standard_input_and_several_at_once_arrive_as_they_were() {
     fs::write(alice.file("one"), "one").unwrap();
     let piped = alice.cidra(["send", "--name", "dump.txt", "-"]);
     let mut piped = piped.on(lan.host(0)).input("through a pipe").start();
+    // It holds the repository, for the others too, and so is the last to end.
+    let piped_line = super::line(&mut piped);
 
     let (sender, line) = send(&alice, lan.host(0), &[&folder]);
     paste(&line, &bob, lan.host(1), &got).run().success();
     let (many, line) =
         send(&alice, lan.host(0), &[Path::new("--name"), Path::new("both"), &folder, &alice.file("one")]);
     paste(&line, &bob, lan.host(1), &got).run().success();
-    let line = super::line(&mut piped);
-    paste(&line, &bob, lan.host(1), &got).run().success();
+    paste(&piped_line, &bob, lan.host(1), &got).run().success();
 
     sample::assert_same(&folder, &got.join("holiday pictures"));
     sample::assert_same(&folder, &got.join("both/holiday pictures"));
