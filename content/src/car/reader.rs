@@ -152,7 +152,8 @@ impl Reader {
             return Err(CarError::HeaderTooLong { length });
         }
         // Most other files are told by their second byte, before as many bytes are waited for as the first one claims.
-        if self.unread().get(prefix).is_some_and(|first| first >> 5 != CBOR_MAP) {
+        let first = self.unread().get(prefix).filter(|_| length > 0);
+        if first.is_some_and(|first| first >> 5 != CBOR_MAP) {
             return Err(CarError::BadHeader { why: "these are the bytes of something else" });
         }
         self.whole(length, prefix)

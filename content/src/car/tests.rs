@@ -117,6 +117,8 @@ fn headers_that_lie_are_refused() {
     for other in [&b"<!DOCTYPE html>"[..], b"hello\n", b"\x1f\x8b\x08", b"PK\x03\x04"] {
         assert!(matches!(read(other, 9).2, Err(CarError::BadHeader { .. })), "{other:?}");
     }
+    // What comes behind a header of no bytes is not looked at, however the file is cut.
+    assert_eq!(read(&[0, b'x'], 1), read(&[0, b'x'], 9));
     assert_eq!(read(&[], 9).2, Err(CarError::CutShort { offset: 0, last: None }));
 }
 
