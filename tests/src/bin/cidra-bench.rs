@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{env, io};
 
 use cidra_tests::suite::MIB;
-use cidra_tests::{Call, Program, Repository, sample};
+use cidra_tests::{Call, Finished, Kubo, Program, Repository, sample};
 
 fn main() {
     let wanted: Vec<String> = env::args().skip(1).collect();
@@ -26,10 +26,11 @@ fn main() {
 /// A row's name, and what measures it.
 type Row = (&'static str, fn() -> String);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     ("version", version),
     ("add", add),
     ("add-folder", add_folder),
+    ("folder-kubo", folder_kubo),
     ("fetch", fetch),
     ("fetch-folder", fetch_folder),
     ("idle", idle),
@@ -80,6 +81,36 @@ fn add_folder() -> String {
     format!("{:.2} s, {:.0} files a second", elapsed.as_secs_f64(), FILES as f64 / elapsed.as_secs_f64())
 }
 
+/// `CIDRA_FILES` says how many, `CIDRA_KUBO` where the other program is. Kubo has its daemon ready and syncs nothing; ours begins
+/// with nothing, in a process for each command, and syncs all.
+fn folder_kubo() -> String {
+    let Some(kubo) = Kubo::start(Some("unixfs-v1-2025")) else { return "skipped: no Kubo".to_owned() };
+    let count = env::var("CIDRA_FILES").map_or(FILES, |count| count.parse().expect("a number of files"));
+    let (source, ours) = (Repository::new(), Repository::new());
+    let folder = source.file("folder");
+    make_files(&folder, count);
+    let patient = |call: Call| call.limit(PATIENCE).run().success();
+    let added = patient(ours.cidra(["add", "-Q"]).arg(&folder));
+    let theirs = patient(kubo.ipfs(["add", "-Q", "-r"]).arg(&folder));
+    let root = added.text().to_owned();
+    assert_eq!(root, theirs.text(), "both make the same folder");
+    let rows = [
+        ("add", added, theirs),
+        ("ls", patient(ours.cidra(["ls", &root])), patient(kubo.ipfs(["ls", &root]))),
+        (
+            "get",
+            patient(ours.cidra(["get", &root, "-o"]).arg(source.file("ours"))),
+            patient(kubo.ipfs(["get", &root, "-o"]).arg(source.file("theirs"))),
+        ),
+    ];
+    let figures = rows.map(|(what, ours, theirs): (&str, Finished, Finished)| {
+        let times = theirs.elapsed.as_secs_f64() / ours.elapsed.as_secs_f64();
+        let (time, peak) = (seconds(ours.elapsed), megabytes(ours.peak_memory));
+        format!("{what} {time}, {times:.1} times as fast as Kubo ({}), at most {peak}", seconds(theirs.elapsed))
+    });
+    format!("{count} files: {}", figures.join("; "))
+}
+
 fn fetch() -> String {
     let holder = Repository::new();
     sample::file(&holder.file("content"), LARGE, 1);
@@ -115,8 +146,12 @@ fn idle() -> String {
 }
 
 fn small_files(folder: &Path) {
+    make_files(folder, FILES);
+}
+
+fn make_files(folder: &Path, count: u64) {
     fs::create_dir(folder).expect("a folder of its own");
-    for number in 0..FILES {
+    for number in 0..count {
         sample::file(&folder.join(format!("{number:05}")), 4096, number);
     }
 }
