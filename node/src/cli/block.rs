@@ -160,14 +160,9 @@ fn read_block(path: &Path, input: &mut StandardInput) -> Outcome<Bytes> {
 }
 
 async fn get(arguments: Get, session: &mut Session) -> Outcome {
-    let mut progress = Progress::start(session.shows_progress(), format!("looking for {}", arguments.path.text));
+    let progress = Progress::start(session.shows_progress(), format!("looking for {}", arguments.path.text));
     let call = arguments.fetching.into_call(Call::new("block/get").argument(&arguments.path), &session.global);
-    let mut answer = progress.watch(session.client.send(call)).await?;
-    while let Some(bytes) = progress.watch(answer.bytes()).await? {
-        progress.before_output();
-        session.output.bytes(&bytes)?;
-    }
-    session.output.flush()
+    session.pour(call, progress).await
 }
 
 async fn stat(arguments: Stat, session: &mut Session) -> Outcome {

@@ -35,17 +35,11 @@ pub(super) fn check(output: &Output) -> Outcome {
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
     let first = &arguments.paths[0];
-    let mut progress = Progress::start(session.shows_progress(), format!("looking for {}", first.text));
+    let progress = Progress::start(session.shows_progress(), format!("looking for {}", first.text));
     let call = Call::new("cat")
         .arguments(&arguments.paths)
         .option("offset", arguments.offset.to_string())
         .maybe("length", arguments.length);
     let call = arguments.fetching.into_call(call, &session.global);
-    let mut answer = progress.watch(session.client.send(call)).await?;
-    while let Some(bytes) = progress.watch(answer.bytes()).await? {
-        progress.before_output();
-        session.output.bytes(&bytes)?;
-        progress.advance(bytes.len() as u64);
-    }
-    session.output.flush()
+    session.pour(call, progress).await
 }

@@ -16,6 +16,7 @@ use super::client::Client;
 use super::endpoint::authorization;
 use super::failure::{Failure, Outcome};
 use super::output::Output;
+use super::progress::Progress;
 use super::standard_input::StandardInput;
 use super::warn;
 use crate::api::{self, Server};
@@ -169,6 +170,17 @@ impl Session {
             Place::Guest { socket, .. } => Some(socket.clone()),
             _ => None,
         }
+    }
+
+    /// Makes a call, and writes the bytes of its answer to standard output as they come.
+    pub(super) async fn pour(&mut self, call: Call, mut progress: Progress) -> Outcome {
+        let mut answer = progress.watch(self.client.send(call)).await?;
+        while let Some(bytes) = progress.watch(answer.bytes()).await? {
+            progress.before_output();
+            self.output.bytes(&bytes)?;
+            progress.advance(bytes.len() as u64);
+        }
+        self.output.flush()
     }
 
     /// Whether a person watches standard error.

@@ -20,13 +20,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
-    let mut progress = Progress::start(session.shows_progress(), format!("looking for {}", arguments.path.text));
+    let progress = Progress::start(session.shows_progress(), format!("looking for {}", arguments.path.text));
     let call = arguments.fetching.into_call(Call::new("dag/export").argument(&arguments.path), &session.global);
-    let mut answer = progress.watch(session.client.send(call)).await?;
-    while let Some(bytes) = progress.watch(answer.bytes()).await? {
-        progress.before_output();
-        session.output.bytes(&bytes)?;
-        progress.advance(bytes.len() as u64);
-    }
-    session.output.flush()
+    session.pour(call, progress).await
 }
