@@ -1,7 +1,8 @@
 //! What the fuzz targets do with their bytes. Each panics when a promise is broken.
 
 use bytes::{Bytes, BytesMut};
-use cidra_content::exchange::wire::native::{self, Frame};
+use cidra_content::exchange::message;
+use cidra_content::exchange::wire::native::{self, Frame, Lane, Referral};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
 use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
 
@@ -124,32 +125,49 @@ pub fn unixfs(data: &[u8]) {
     }
 }
 
-/// A stream of `/cidra/blocks`, whole and in two parts: the same frames come of it; what was said can be said again.
+/// A stream of `/cidra/blocks`, whole and in two parts: the same comes of it; what was said can be said again.
 pub fn wire(data: &[u8]) {
-    let whole = frames(&[data]);
+    let whole = heard(&[data]);
     let (head, tail) = data.split_at(data.len() / 2);
-    assert_eq!(whole, frames(&[head, tail]));
-    for frame in &whole {
-        let Frame::Message(message) = frame else { continue };
+    assert_eq!(whole, heard(&[head, tail]));
+    for said in &whole {
+        let Heard::Message(message) = said else { continue };
         let mut again = BytesMut::new();
         native::encode(message, &mut again);
-        assert_eq!(frames(&[&again]), std::slice::from_ref(frame));
+        assert_eq!(heard(&[&again]), std::slice::from_ref(said));
     }
 }
 
-fn frames(parts: &[&[u8]]) -> Vec<Frame> {
+/// What came of a stream, however it was cut.
+#[derive(Debug, PartialEq)]
+enum Heard {
+    Data(Lane, Vec<u8>, bool),
+    Message(message::Message),
+    Refer(Cid, Vec<Referral>),
+}
+
+fn heard(parts: &[&[u8]]) -> Vec<Heard> {
     let mut decoder = native::Decoder::default();
-    let mut buffer = BytesMut::new();
-    let mut frames = Vec::new();
+    let (mut held, mut heard) = (Vec::new(), Vec::new());
     for part in parts {
-        buffer.extend_from_slice(part);
+        held.extend_from_slice(part);
+        let mut rest = &held[..];
         loop {
-            match decoder.decode(&mut buffer) {
-                Ok(Some(frame)) => frames.push(frame),
+            match decoder.decode(&mut rest) {
+                Ok(Some(Frame::Data { lane, data, last })) => match heard.last_mut() {
+                    Some(Heard::Data(before, bytes, ended @ false)) if *before == lane => {
+                        bytes.extend_from_slice(data);
+                        *ended = last;
+                    }
+                    _ => heard.push(Heard::Data(lane, data.to_vec(), last)),
+                },
+                Ok(Some(Frame::Message(message))) => heard.push(Heard::Message(message)),
+                Ok(Some(Frame::Refer { root, peers })) => heard.push(Heard::Refer(root, peers)),
                 Ok(None) => break,
-                Err(_) => return frames,
+                Err(_) => return heard,
             }
         }
+        held = rest.to_vec();
     }
-    frames
+    heard
 }

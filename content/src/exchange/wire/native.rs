@@ -28,7 +28,6 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
 use cid::Cid;
 
 pub use self::decode::{Decoder, WireError};
@@ -41,15 +40,15 @@ pub const PROTOCOL: &str = "/cidra/blocks/1.0.0";
 
 /// What a stream carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum Frame<'a> {
     /// Something said; for `Exchange::handle_message`.
     Message(Message),
     /// The next bytes of the block that the last header in this lane announced (none for an empty block).
     Data {
         /// Where its header came.
         lane: Lane,
-        /// At most [`MAX_DATA`].
-        data: Bytes,
+        /// At most [`MAX_DATA`]; what has come of a frame, which may be cut anywhere.
+        data: &'a [u8],
         /// The block is whole with these.
         last: bool,
     },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cid::Cid;
 use cidra_content::exchange::message::Message;
 use cidra_content::exchange::wire::native::{Decoder, Frame, Lane, WireError};
@@ -44,47 +44,36 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     async fn read(&mut self) -> Result<(), ReadError> {
         let mut decoder = Decoder::default();
         let mut lanes = Lanes::default();
-        let mut buffer = BytesMut::new();
-        let mut size = SMALLEST_READ;
+        let mut buffer = Buffer::default();
         loop {
-            let held = buffer.len();
-            buffer.resize(held + size, 0);
-            let read = match timeout(STALL, self.stream.read(&mut buffer[held..])).await {
+            let read = match timeout(STALL, self.stream.read(buffer.room())).await {
                 Ok(read) => read?,
-                Err(_) if held > 0 => return Err(ReadError::Stalled),
+                Err(_) if buffer.held > 0 || decoder.is_within_data() => return Err(ReadError::Stalled),
                 Err(_) => {
                     // What was begun was abandoned, or may as well have been; frames of it that come yet are skipped.
                     lanes = Lanes::default();
-                    buffer.clear();
+                    buffer = Buffer::default();
                     continue;
                 }
             };
-            buffer.truncate(held + read);
             if read == 0 {
                 return Ok(());
             }
-            self.decode(&mut decoder, &mut buffer, &mut lanes).await?;
-            size =
-                if read == size { (size * 4).min(LARGEST_READ) } else { read.next_power_of_two().max(SMALLEST_READ) };
-            if buffer.is_empty() {
-                // Its memory may be shared with payloads, and an idle stream keeps none.
-                buffer = BytesMut::new();
-            }
+            buffer.held += read;
+            let mut rest = buffer.held();
+            self.decode(&mut decoder, &mut rest, &mut lanes).await?;
+            let left = rest.len();
+            buffer.consume_all_but(left, read);
         }
     }
 
-    async fn decode(
-        &mut self,
-        decoder: &mut Decoder,
-        buffer: &mut BytesMut,
-        lanes: &mut Lanes,
-    ) -> Result<(), ReadError> {
+    async fn decode(&mut self, decoder: &mut Decoder, input: &mut &[u8], lanes: &mut Lanes) -> Result<(), ReadError> {
         let mut progress = 0;
-        while let Some(frame) = decoder.decode(buffer)? {
+        while let Some(frame) = decoder.decode(input)? {
             match frame {
                 Frame::Data { lane, data, last } => {
                     progress += data.len();
-                    lanes.push(lane, &data);
+                    lanes.push(lane, data);
                     if !last {
                         continue;
                     }
@@ -120,6 +109,40 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 }
 
+/// What was read and not decoded yet, and the room behind it. It grows while reads fill it, and the same memory is read into
+/// again and again, so that it stays in the cache of the CPU.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    held: usize,
+}
+
+impl Buffer {
+    fn room(&mut self) -> &mut [u8] {
+        if self.bytes.len() < self.held + SMALLEST_READ {
+            self.bytes.resize(self.held + SMALLEST_READ, 0);
+        }
+        &mut self.bytes[self.held..]
+    }
+
+    fn held(&self) -> &[u8] {
+        &self.bytes[..self.held]
+    }
+
+    /// The last `left` bytes are the beginning of a frame; `read` were read the last time.
+    fn consume_all_but(&mut self, left: usize, read: usize) {
+        let full = self.held == self.bytes.len();
+        self.bytes.copy_within(self.held - left..self.held, 0);
+        self.held = left;
+        if full && self.bytes.len() < LARGEST_READ {
+            self.bytes.resize((self.bytes.len() * 4).min(LARGEST_READ), 0);
+        } else if left == 0 && read < SMALLEST_READ {
+            // A quiet stream keeps little memory.
+            self.bytes = Vec::new();
+        }
+    }
+}
+
 /// Read at a time while a peer is quiet, in bytes.
 const SMALLEST_READ: usize = 2 * 1024;
 /// Read at a time while blocks come, in bytes.
@@ -139,26 +162,26 @@ struct Lanes {
 struct Assembly {
     cid: Cid,
     len: usize,
-    data: BytesMut,
+    data: Vec<u8>,
 }
 
 impl Lanes {
     fn begin(&mut self, cid: Cid, len: usize) {
-        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: BytesMut::new() });
+        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new() });
     }
 
-    /// Memory grows with what has come, not with what was announced.
+    /// Room is taken for the whole block at its first byte. What it is taken from is not resident before it is written, so
+    /// memory grows with what has come, not with what was announced.
     fn push(&mut self, lane: Lane, data: &[u8]) {
         let Some(assembly) = self.of(lane) else { return };
-        if assembly.data.capacity() - assembly.data.len() < data.len() {
-            let room = (assembly.data.len() * 2).max(data.len()).min(assembly.len - assembly.data.len());
-            assembly.data.reserve(room.max(data.len()));
+        if assembly.data.is_empty() {
+            assembly.data.reserve_exact(assembly.len);
         }
         assembly.data.extend_from_slice(data);
     }
 
     fn take(&mut self, lane: Lane) -> Option<(Cid, Bytes)> {
-        self.of(lane).take().map(|assembly| (assembly.cid, assembly.data.freeze()))
+        self.of(lane).take().map(|assembly| (assembly.cid, assembly.data.into()))
     }
 
     fn of(&mut self, lane: Lane) -> &mut Option<Assembly> {

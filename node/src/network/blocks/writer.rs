@@ -227,22 +227,27 @@ mod tests {
         Outgoing { request: RequestId(request), cid: *block.cid(), data: block.into_data() }
     }
 
-    fn frames(queues: &mut Queues, decoder: &mut Decoder, most: usize) -> Vec<Frame> {
+    fn written(queues: &mut Queues, most: usize) -> BytesMut {
         let mut buffer = BytesMut::new();
         for _ in 0..most {
             queues.next_frame(&mut buffer);
         }
-        std::iter::from_fn(|| decoder.decode(&mut buffer).unwrap()).collect()
+        buffer
+    }
+
+    fn frames<'a>(decoder: &mut Decoder, mut input: &'a [u8]) -> Vec<Frame<'a>> {
+        std::iter::from_fn(|| decoder.decode(&mut input).unwrap()).collect()
     }
 
     #[test]
     fn a_block_with_children_goes_before_the_rest_of_a_leaf() {
         let (mut queues, mut decoder) = (Queues::default(), Decoder::default());
         queues.push(outgoing(1, RAW, 3 * MAX_DATA));
-        assert_eq!(frames(&mut queues, &mut decoder, 1).len(), 2);
+        assert_eq!(frames(&mut decoder, &written(&mut queues, 1)).len(), 2);
         queues.push(outgoing(2, DAG_PB, 10));
 
-        let frames = frames(&mut queues, &mut decoder, 2);
+        let written = written(&mut queues, 2);
+        let frames = frames(&mut decoder, &written);
 
         assert!(matches!(frames[0], Frame::Message(Message::BlockHeader { request: RequestId(2), .. })));
         assert!(matches!(frames[1], Frame::Data { lane: Lane::Urgent, last: true, .. }));
@@ -255,7 +260,7 @@ mod tests {
         let block = outgoing(1, RAW, 3 * MAX_DATA);
         let cid = block.cid;
         queues.push(block);
-        frames(&mut queues, &mut Decoder::default(), 1);
+        written(&mut queues, 1);
 
         queues.remove(RequestId(1), &cid);
 

@@ -1,6 +1,5 @@
 //! Bytes into frames. Limits are checked from announced lengths, before the bytes are waited for.
 
-use bytes::{Buf, Bytes, BytesMut};
 use cid::Cid;
 use unsigned_varint::decode as varint;
 
@@ -12,33 +11,49 @@ use crate::block::MAX_BLOCK_SIZE;
 use crate::exchange::message::{Credit, Kind, MAX_CID_LENGTH, MAX_CIDS, MAX_REFERRALS, Message, RequestId, Want};
 
 /// Reads the frames of one direction of one stream. After an error the stream is of no more use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     bulk: usize,
     urgent: usize,
     /// A block of no bytes was announced: its end is still to be told.
     empty: Option<Lane>,
+    /// The Data frame that began, and how much of it is still to come.
+    within: Option<(Lane, usize)>,
 }
 
 impl Decoder {
-    /// Takes the next frame off the front of `buf`; `None`: more bytes are needed.
-    pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, WireError> {
+    /// Takes the next frame off the front of `input`; `None`: more bytes are needed, after those that are left in `input`.
+    /// Data is not waited for: what is there of its frame is returned.
+    pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, WireError> {
         if let Some(lane) = self.empty.take() {
-            return Ok(Some(Frame::Data { lane, data: Bytes::new(), last: true }));
+            return Ok(Some(Frame::Data { lane, data: &[], last: true }));
         }
-        while let Some((kind, len)) = head(buf) {
+        loop {
+            if let Some((lane, left)) = self.within {
+                return Ok(self.data(lane, left, input));
+            }
+            let Some((kind, len)) = head(input) else { return Ok(None) };
             self.check(kind, len)?;
-            if buf.len() < HEAD + len {
-                buf.reserve(HEAD + len - buf.len());
-                return Ok(None);
+            match kind {
+                DATA_BULK => self.within = Some((Lane::Bulk, len)),
+                DATA_URGENT => self.within = Some((Lane::Urgent, len)),
+                _ if input.len() < HEAD + len => return Ok(None),
+                _ => {
+                    let payload = &input[HEAD..HEAD + len];
+                    *input = &input[HEAD + len..];
+                    match self.frame(kind, payload)? {
+                        Some(frame) => return Ok(Some(frame)),
+                        None => continue,
+                    }
+                }
             }
-            buf.advance(HEAD);
-            let payload = buf.split_to(len).freeze();
-            if let Some(frame) = self.frame(kind, payload)? {
-                return Ok(Some(frame));
-            }
+            *input = &input[HEAD..];
         }
-        Ok(None)
+    }
+
+    /// Whether a Data frame has begun whose end has not come.
+    pub fn is_within_data(&self) -> bool {
+        self.within.is_some()
     }
 
     fn check(&self, kind: u8, len: usize) -> Result<(), WireError> {
@@ -51,10 +66,9 @@ impl Decoder {
         if len > most || len < least { Err(WireError::Length { kind, len, most }) } else { Ok(()) }
     }
 
-    fn frame(&mut self, kind: u8, payload: Bytes) -> Result<Option<Frame>, WireError> {
-        let mut fields = Fields { rest: &payload };
+    fn frame(&mut self, kind: u8, payload: &[u8]) -> Result<Option<Frame<'static>>, WireError> {
+        let mut fields = Fields { rest: payload };
         let frame = match kind {
-            DATA_BULK | DATA_URGENT => return Ok(Some(self.data(kind, payload))),
             WANT => Frame::Message(Message::Want(fields.want()?)),
             CANCEL => Frame::Message(Message::Cancel { request: fields.request()?, cids: fields.cids()? }),
             HAVE => Frame::Message(Message::Have { cids: fields.cids()? }),
@@ -67,7 +81,7 @@ impl Decoder {
         if fields.rest.is_empty() { Ok(Some(frame)) } else { Err(WireError::LeftOver { kind }) }
     }
 
-    fn header(&mut self, fields: &mut Fields<'_>) -> Result<Frame, WireError> {
+    fn header(&mut self, fields: &mut Fields<'_>) -> Result<Frame<'static>, WireError> {
         let (request, len, cid) = (fields.request()?, fields.number()?, fields.cid()?);
         let len = u32::try_from(len).ok().filter(|len| *len as usize <= MAX_BLOCK_SIZE);
         let len = len.ok_or(WireError::BlockTooLarge)?;
@@ -80,16 +94,24 @@ impl Decoder {
         Ok(Frame::Message(Message::BlockHeader { request, cid, len }))
     }
 
-    fn data(&mut self, kind: u8, data: Bytes) -> Frame {
-        let (lane, left) =
-            if kind == DATA_BULK { (Lane::Bulk, &mut self.bulk) } else { (Lane::Urgent, &mut self.urgent) };
-        *left -= data.len();
-        Frame::Data { lane, last: *left == 0, data }
+    fn data<'a>(&mut self, lane: Lane, left: usize, input: &mut &'a [u8]) -> Option<Frame<'a>> {
+        let (data, rest) = input.split_at(left.min(input.len()));
+        if data.is_empty() {
+            return None;
+        }
+        *input = rest;
+        self.within = Some((lane, left - data.len())).filter(|(_, left)| *left > 0);
+        let of_block = match lane {
+            Lane::Bulk => &mut self.bulk,
+            Lane::Urgent => &mut self.urgent,
+        };
+        *of_block -= data.len();
+        Some(Frame::Data { lane, data, last: *of_block == 0 })
     }
 }
 
-fn head(buf: &BytesMut) -> Option<(u8, usize)> {
-    let [kind, a, b, c, d] = *buf.first_chunk::<HEAD>()?;
+fn head(input: &[u8]) -> Option<(u8, usize)> {
+    let [kind, a, b, c, d] = *input.first_chunk::<HEAD>()?;
     Some((kind, u32::from_be_bytes([a, b, c, d]) as usize))
 }
 
@@ -116,7 +138,7 @@ impl<'a> Fields<'a> {
         Ok(Want { request, root, cids: self.cids()?, credit, kind, priority })
     }
 
-    fn refer(&mut self) -> Result<Frame, WireError> {
+    fn refer(&mut self) -> Result<Frame<'static>, WireError> {
         let root = self.cid()?;
         let count = self.count(MAX_REFERRALS)?;
         let mut peers = Vec::with_capacity(count);
