@@ -7,6 +7,7 @@
 //!
 //! The store may be handed over to another process (`tenure`): then every method asks that one.
 
+mod backend;
 mod borrow;
 mod collection;
 mod command;

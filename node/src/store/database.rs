@@ -5,9 +5,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::disk::{Disk, File};
+use super::backend::Backend;
+use super::disk::Disk;
 
 /// A database that is opened again after a failure.
 #[derive(Debug)]
@@ -24,23 +25,44 @@ enum State {
     Closed,
     /// Until it could be opened again.
     Failed,
-    Open(redb::Database),
+    Open(redb::Database, Backend),
 }
 
 impl State {
-    fn get(&self) -> Result<&redb::Database, redb::Error> {
+    fn get(&self) -> Result<(&redb::Database, &Backend), redb::Error> {
         match self {
-            Self::Open(database) => Ok(database),
+            Self::Open(database, backend) => Ok((database, backend)),
             Self::Closed | Self::Failed => Err(redb::Error::DatabaseClosed),
         }
+    }
+
+    /// Closes the file as it is: redb would write to it once more.
+    fn end(&mut self, then: State) {
+        if let Self::Open(_, backend) = self {
+            backend.end();
+        }
+        *self = then;
     }
 }
 
 impl Database {
     /// Open the database `name`, made when it is missing; it caches at most `cache` bytes.
     pub(super) fn open(disk: Arc<dyn Disk>, name: &'static str, cache: usize) -> Result<Database, redb::Error> {
-        let database = open(&disk, name, cache)?;
-        Ok(Database { disk, name, cache, open: RwLock::new(State::Open(database)) })
+        let open = open(&disk, name, cache)?;
+        Ok(Database { disk, name, cache, open: RwLock::new(open) })
+    }
+
+    /// Make the database `name`, which is not durable before `finish`: after power loss it may be anything.
+    pub(super) fn make(disk: Arc<dyn Disk>, name: &'static str, cache: usize) -> Result<Database, redb::Error> {
+        let open = open_with(Backend::making(disk.create(name)?), cache)?;
+        Ok(Database { disk, name, cache, open: RwLock::new(open) })
+    }
+
+    /// Make a database durable that was made; its name is the caller's to sync.
+    pub(super) fn finish(&self) -> Result<(), redb::Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, backend) = open.get()?;
+        Ok(backend.finish()?)
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -52,13 +74,13 @@ impl Database {
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(database) = &*open {
+        if let State::Open(database, _) = &*open {
             return read(&database.begin_read()?);
         }
         drop(open);
         self.reopen()?;
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        read(&open.get()?.begin_read()?)
+        read(&open.get()?.0.begin_read()?)
     }
 
     /// Change the database in one transaction, durable on return. After an error the change may be there or not.
@@ -81,7 +103,9 @@ impl Database {
 
     fn try_write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = open.get()?.begin_write()?;
+        let (database, backend) = open.get()?;
+        backend.begin()?;
+        let mut transaction = database.begin_write()?;
         // Without it, opening after a crash walks the whole database.
         transaction.set_quick_repair(true);
         let value = change(&transaction)?;
@@ -89,28 +113,34 @@ impl Database {
         Ok(value)
     }
 
-    /// Closes the file for good; redb writes to it once more. Whatever is asked of it later fails.
+    /// Closes the file for good. Whatever is asked of it later fails.
     pub(super) fn close(&self) {
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = State::Closed;
+        self.open.write().unwrap_or_else(PoisonError::into_inner).end(State::Closed);
     }
 
     fn give_up(&self) {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(_) = *open {
-            *open = State::Failed;
+        if let State::Open(..) = *open {
+            open.end(State::Failed);
         }
     }
 
     fn reopen(&self) -> Result<(), redb::Error> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         if let State::Failed = *open {
-            *open = State::Open(self::open(&self.disk, self.name, self.cache)?);
+            *open = self::open(&self.disk, self.name, self.cache)?;
         }
         Ok(())
     }
 }
 
-fn open(disk: &Arc<dyn Disk>, name: &str, cache: usize) -> Result<redb::Database, redb::Error> {
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn open(disk: &Arc<dyn Disk>, name: &str, cache: usize) -> Result<State, redb::Error> {
     let file = match disk.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let file = disk.create(name)?;
@@ -119,36 +149,15 @@ fn open(disk: &Arc<dyn Disk>, name: &str, cache: usize) -> Result<redb::Database
         }
         opened => opened?,
     };
+    open_with(Backend::new(file), cache)
+}
+
+fn open_with(backend: Backend, cache: usize) -> Result<State, redb::Error> {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache);
     // redb asserts on some files that are damaged.
-    let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(Backend(file))));
-    Ok(opened
-        .unwrap_or(Err(redb::DatabaseError::Storage(redb::StorageError::Corrupted("it makes redb panic".into()))))?)
-}
-
-/// redb locks what it opens: here the repository's lock does.
-#[derive(Debug)]
-struct Backend(Arc<dyn File>);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_into(offset, out)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, &mut [io::IoSlice::new(data)])
-    }
+    let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend.clone())));
+    let database = opened
+        .unwrap_or(Err(redb::DatabaseError::Storage(redb::StorageError::Corrupted("it makes redb panic".into()))))?;
+    Ok(State::Open(database, backend))
 }

@@ -91,6 +91,14 @@ impl Index {
         Ok(Index { database: Database::open(disk, NAME, CACHE)? })
     }
 
+    /// The index of a new store; the name of its file is the caller's to sync.
+    pub(super) fn make(disk: Arc<dyn Disk>) -> Result<Index, redb::Error> {
+        let index = Index { database: Database::make(disk, NAME, CACHE)? };
+        index.finish()?;
+        index.database.finish()?;
+        Ok(index)
+    }
+
     /// What it holds, or `None` when it was never finished (or not even begun) and must be made from the segments.
     pub(super) fn summary(&self) -> Result<Option<Summary>, redb::Error> {
         self.database.read(|transaction| {

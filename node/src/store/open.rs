@@ -40,8 +40,14 @@ impl Opening<'_> {
             return Err(OpenError::RootsMissing { path: self.folder.join(roots::NAME) });
         }
         let segments: BTreeSet<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-        let roots = self.roots(is_made || !segments.is_empty())?;
-        let (index, summary) = self.index(&segments, &roots)?;
+        let (roots, index, summary) = match is_made || !segments.is_empty() {
+            true => {
+                let roots = self.roots()?;
+                let (index, summary) = self.index(&segments, &roots)?;
+                (roots, index, summary)
+            }
+            false => self.make(&names)?,
+        };
 
         let index::Rows { segments: mut rows, files } = summary.rows;
         // Everything in it was put in a generation that is over, but for what the next lease or mark begins.
@@ -90,16 +96,22 @@ impl Opening<'_> {
         Ok(Referrals::new(last.map_or(1, |last| last.saturating_add(1)), gone))
     }
 
-    fn roots(&self, in_use: bool) -> Result<Roots, OpenError> {
-        let failed = |error| self.database_error(roots::NAME, error);
-        match Roots::open(self.disk.clone()).map_err(failed) {
-            // Making it was cut short, before anything could be in it.
-            Err(OpenError::Database { .. }) if !in_use => {
-                self.disk.remove(roots::NAME).map_err(|error| self.error(roots::NAME, error))?;
-                Roots::open(self.disk.clone()).map_err(failed)
+    fn roots(&self) -> Result<Roots, OpenError> {
+        Roots::open(self.disk.clone()).map_err(|error| self.database_error(roots::NAME, error))
+    }
+
+    /// The databases of a new store. Those that are there were not made to the end, before anything could be in them.
+    fn make(&self, names: &[String]) -> Result<(Roots, Index, index::Summary), OpenError> {
+        for name in [roots::NAME, index::NAME] {
+            if names.iter().any(|other| other == name) {
+                self.disk.remove(name).map_err(|error| self.error(name, error))?;
             }
-            opened => opened,
         }
+        let roots = Roots::make(self.disk.clone()).map_err(|error| self.database_error(roots::NAME, error))?;
+        let failed = |error| self.database_error(index::NAME, error);
+        let index = Index::make(self.disk.clone()).map_err(failed)?;
+        let summary = index.summary().map_err(failed)?;
+        Ok((roots, index, summary.expect("it was finished when it was made")))
     }
 
     /// Whether the store was made to the end.

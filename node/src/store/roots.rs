@@ -143,19 +143,31 @@ impl Roots {
     pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Roots, redb::Error> {
         let database = Database::open(disk, NAME, CACHE)?;
         let roots = Roots { database };
-        // Later reads find every table.
         if roots.database.read(|transaction| Ok(transaction.open_table(PATHS).is_err()))? {
-            roots.database.write(|transaction| {
-                transaction.open_table(ROOTS)?;
-                transaction.open_table(COMPLETE)?;
-                transaction.open_table(QUEUE)?;
-                transaction.open_table(ANNOUNCED)?;
-                transaction.open_table(SOURCES)?;
-                transaction.open_table(PATHS)?;
-                Ok(())
-            })?;
+            roots.make_tables()?;
         }
         Ok(roots)
+    }
+
+    /// The roots of a new store; the name of their file is the caller's to sync.
+    pub(super) fn make(disk: Arc<dyn Disk>) -> Result<Roots, redb::Error> {
+        let roots = Roots { database: Database::make(disk, NAME, CACHE)? };
+        roots.make_tables()?;
+        roots.database.finish()?;
+        Ok(roots)
+    }
+
+    /// Later reads find every table.
+    fn make_tables(&self) -> Result<(), redb::Error> {
+        self.database.write(|transaction| {
+            transaction.open_table(ROOTS)?;
+            transaction.open_table(COMPLETE)?;
+            transaction.open_table(QUEUE)?;
+            transaction.open_table(ANNOUNCED)?;
+            transaction.open_table(SOURCES)?;
+            transaction.open_table(PATHS)?;
+            Ok(())
+        })
     }
 
     /// Make changes in one transaction; says for each whether something was there before.

@@ -16,7 +16,7 @@ use cidra_content::block::{Block, RAW};
 
 use super::local::Local;
 use super::{OpenError, Options};
-use unreliable_disk::UnreliableDisk;
+pub(super) use unreliable_disk::UnreliableDisk;
 
 fn open(disk: &UnreliableDisk) -> Result<Local, OpenError> {
     open_with(disk, OPTIONS)

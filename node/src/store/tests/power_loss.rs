@@ -18,6 +18,24 @@ fn what_was_acknowledged_survives_power_loss_at_any_moment() {
     }
 }
 
+#[tokio::test]
+async fn who_only_reads_writes_nothing() {
+    let disk = UnreliableDisk::new();
+    let put = block(1, 100);
+    let store = open(&disk).unwrap();
+    store.put(vec![put.clone()]).await.unwrap();
+    store.commit().await.unwrap();
+    store.close().await.unwrap();
+
+    disk.crash_after(1);
+    let store = open(&disk).unwrap();
+    assert_eq!(store.block(put.cid()).await.unwrap(), Some(put));
+    assert!(store.roots(RootKind::Pin).await.unwrap().is_empty());
+    store.close().await.unwrap();
+
+    assert!(!disk.is_crashed(), "not one write, not one sync");
+}
+
 /// More on demand: `CIDRA_SEEDS=10000`.
 fn seeds(usual: u64) -> u64 {
     std::env::var("CIDRA_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)

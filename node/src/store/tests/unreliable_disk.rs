@@ -8,7 +8,7 @@ use crate::store::disk::{Disk, File};
 
 /// A disk; clones are the same disk.
 #[derive(Clone, Debug)]
-pub(super) struct UnreliableDisk(Arc<Mutex<State>>);
+pub(in crate::store) struct UnreliableDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -42,7 +42,7 @@ enum Change {
 }
 
 impl UnreliableDisk {
-    pub(super) fn new() -> UnreliableDisk {
+    pub(in crate::store) fn new() -> UnreliableDisk {
         UnreliableDisk::of(BTreeMap::new())
     }
 
@@ -66,44 +66,44 @@ impl UnreliableDisk {
     }
 
     /// From the `count`th change on, everything fails: the power is off.
-    pub(super) fn crash_after(&self, count: u64) {
+    pub(in crate::store) fn crash_after(&self, count: u64) {
         self.lock().operations_left = Some(count);
     }
 
-    pub(super) fn is_crashed(&self) -> bool {
+    pub(in crate::store) fn is_crashed(&self) -> bool {
         self.lock().operations_left == Some(0)
     }
 
     /// Let no more than this many bytes be in use.
-    pub(super) fn set_capacity(&self, capacity: Option<u64>) {
+    pub(in crate::store) fn set_capacity(&self, capacity: Option<u64>) {
         self.lock().capacity = capacity;
     }
 
-    pub(super) fn used(&self) -> u64 {
+    pub(in crate::store) fn used(&self) -> u64 {
         self.lock().used()
     }
 
-    pub(super) fn fail_next_sync(&self) {
+    pub(in crate::store) fn fail_next_sync(&self) {
         self.lock().fail_sync = true;
     }
 
-    pub(super) fn forbid_writing(&self) {
+    pub(in crate::store) fn forbid_writing(&self) {
         self.lock().not_writable = true;
     }
 
     /// From here on no space inside a file can be given back.
-    pub(super) fn forbid_holes(&self) {
+    pub(in crate::store) fn forbid_holes(&self) {
         self.lock().no_holes = true;
     }
 
-    pub(super) fn remove_file(&self, name: &str) {
+    pub(in crate::store) fn remove_file(&self, name: &str) {
         let mut state = self.lock();
         state.names.remove(name);
         state.durable_names.remove(name);
     }
 
     /// Change the bytes of a file behind the store's back.
-    pub(super) fn damage(&self, name: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+    pub(in crate::store) fn damage(&self, name: &str, damage: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.lock();
         let index = state.names[name];
         let file = &mut state.files[index];
@@ -111,13 +111,13 @@ impl UnreliableDisk {
         file.durable = file.seen.clone();
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(in crate::store) fn names(&self) -> Vec<String> {
         self.lock().names.keys().cloned().collect()
     }
 
     /// What the disk holds when the power comes back: of the changes that were not synced, any may have reached it, whole,
     /// in part or not at all; of names made or removed since the folder was synced too. `chance` decides.
-    pub(super) fn after_power_loss(&self, mut chance: impl FnMut(u64) -> u64) -> UnreliableDisk {
+    pub(in crate::store) fn after_power_loss(&self, mut chance: impl FnMut(u64) -> u64) -> UnreliableDisk {
         let state = self.lock();
         let mut names = state.durable_names.clone();
         for (name, index) in &state.names {
@@ -146,7 +146,7 @@ impl UnreliableDisk {
     }
 
     /// The disk as a process finds it that starts after another was killed: nothing is forgotten.
-    pub(super) fn after_kill(&self) -> UnreliableDisk {
+    pub(in crate::store) fn after_kill(&self) -> UnreliableDisk {
         let state = self.lock();
         UnreliableDisk::of(
             state.names.iter().map(|(name, index)| (name.clone(), state.files[*index].seen.clone())).collect(),
