@@ -106,19 +106,20 @@ impl Driver {
         let usable: Vec<Multiaddr> = usable.into_iter().map(free).collect();
         let mut listeners = Vec::with_capacity(usable.len());
         let mut failed = None;
-        for address in usable {
+        for address in &usable {
             match self.listen_at(address.clone()) {
                 Ok(listener) => listeners.push(listener),
                 // A machine without IPv6 is no reason to stop.
                 Err(source) => {
                     tracing::info!(%address, error = %source, "cannot listen");
-                    failed = Some(StartError::Listen { address, source });
+                    failed = Some(StartError::Listen { address: address.clone(), source });
                 }
             }
         }
         if let (true, Some(error)) = (listeners.is_empty(), failed) {
             return Err(error);
         }
+        let at_all_interfaces = usable.iter().any(is_unspecified);
         let deadline = Instant::now() + LISTENERS_UP;
         while !listeners.is_empty() {
             let Ok(event) = timeout_at(deadline, self.swarm.select_next_some()).await else { break };
@@ -127,7 +128,10 @@ impl Driver {
             }
             self.on_event(event);
         }
-        // The other addresses of the same listeners are ready as well.
+        if !at_all_interfaces {
+            return Ok(());
+        }
+        // The addresses of the other interfaces are ready as well.
         let deadline = Instant::now() + SAME_LISTENERS;
         while let Ok(event) = timeout_at(deadline, self.swarm.select_next_some()).await {
             self.on_event(event);
@@ -163,6 +167,14 @@ impl Driver {
 /// For listeners to say where they are.
 const LISTENERS_UP: Duration = Duration::from_secs(2);
 const SAME_LISTENERS: Duration = Duration::from_millis(20);
+
+fn is_unspecified(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_unspecified(),
+        Some(Protocol::Ip6(ip)) => ip.is_unspecified(),
+        _ => false,
+    }
+}
 
 fn is_taken(error: &io::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
