@@ -103,7 +103,7 @@ fn start(arguments: Arguments) -> Outcome {
         _ => {}
     }
     start_log(&command, &global)?;
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = Builder::new_multi_thread().worker_threads(workers(&command)).enable_all().build()?;
     let outcome = runtime.block_on(async {
         match command {
             Command::Daemon(arguments) => daemon::run(arguments, global, output).await,
@@ -113,6 +113,15 @@ fn start(arguments: Arguments) -> Outcome {
     // A read of standard input that still waits would wait for ever.
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
+}
+
+/// Threads for tasks. A task that wakes another on a second thread costs more than the two gain, unless there are many of them:
+/// hashing, disk and this command have threads of their own.
+fn workers(command: &Command) -> usize {
+    match command {
+        Command::Daemon(_) => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
+        _ => 1,
+    }
 }
 
 /// What is still at work when a command has ended is not worth more time.
