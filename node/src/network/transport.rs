@@ -1,6 +1,7 @@
 //! How bytes reach peers: TCP with TLS or Noise and Yamux, QUIC, and names resolved by DNS. With a private network's key TCP
 //! alone, encrypted with that key before anything else is said.
 
+mod gathered;
 mod head_start;
 mod security;
 mod tls;
