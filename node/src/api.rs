@@ -120,6 +120,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("pin/add", post(pin::add)),
         ("pin/ls", post(pin::ls)),
         ("pin/rm", post(pin::rm)),
+        ("pin/update", post(pin::update)),
+        ("pin/verify", post(pin::verify)),
         ("ping", post(ping::ping)),
         ("refs", post(refs::list)),
         ("refs/local", post(refs::local)),

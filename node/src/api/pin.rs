@@ -1,5 +1,7 @@
 //! `pin/…`: what is kept.
 
+mod verify;
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;
@@ -13,6 +15,9 @@ use super::walk::{Protector, Walk, pin_type, protectors};
 use crate::download::{DownloadEvent, FetchOptions};
 use crate::node::{Node, pin_key};
 use crate::store::RootKind;
+#[cfg(test)]
+pub(super) use verify::MAX_BAD;
+pub(super) use verify::verify;
 
 /// Fetches what is missing. With `progress`, tells how far it is.
 pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer {
@@ -109,6 +114,39 @@ pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
         pins.push(form.text(&cid));
     }
     Ok(one(&json!({"Pins": pins})))
+}
+
+/// Pins another DAG in the place of one that is pinned: under its name, and what they share is there already.
+pub(super) async fn update(State(node): State<Node>, call: Call) -> Answer {
+    let paths = call.paths()?;
+    let [from, to] = &paths[..] else {
+        return Err(Failure::usage(format!(
+            "what is pinned and what is to be are expected, not {} paths",
+            paths.len()
+        )));
+    };
+    let options = call.fetch_options()?;
+    let form = call.cid_form()?;
+    let unpin = call.flag("unpin")?.unwrap_or(true);
+    let (from, to) = (node.resolve(from, &options).await?, node.resolve(to, &options).await?);
+    let recursive = async |cid: &Cid| -> Result<_, Failure> {
+        let pin = node.store().root(RootKind::Pin, &pin_key(cid)).await?;
+        Ok(pin.filter(|pin| pin.recursive))
+    };
+    let Some(old) = recursive(&from).await? else {
+        return Err(Failure::failed(format!("{}: 'from' cid was not recursively pinned already", form.text(&from))));
+    };
+    if pin_key(&from) != pin_key(&to) {
+        if recursive(&to).await?.is_some() {
+            return Err(Failure::failed(format!("{}: 'to' cid was already recursively pinned", form.text(&to))));
+        }
+        pin(&node, to, &Wish { recursive: true, name: old.name }, options, None).await?;
+        // After the other is durable: whatever happens in between, one of them stands.
+        if unpin {
+            node.unpin(&from).await?;
+        }
+    }
+    Ok(one(&json!({"Pins": [form.text(&from), form.text(&to)]})))
 }
 
 /// All pins and, as Kubo does, all that is below them unless `type` says otherwise; or what protects the arguments.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::content_argument::{Content, Fetching};
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::output::printable;
 use super::progress::Progress;
 use super::session::Session;
@@ -26,6 +26,8 @@ enum Command {
     Add(Add),
     Rm(Remove),
     Ls(List),
+    Update(Box<Update>),
+    Verify(Verify),
 }
 
 /// Fetch what is missing of content and keep it
@@ -81,11 +83,42 @@ struct List {
     stream: bool,
 }
 
+/// Keep another version of content in the place of the one that is kept
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra pin update OLD_CID NEW_CID\n  cidra pin update --unpin=false OLD_CID NEW_CID")]
+struct Update {
+    /// What is pinned, with all below it
+    #[arg(value_name = "OLD")]
+    from: Content,
+    /// What to keep, under the same name; what is missing of it is fetched
+    #[arg(value_name = "NEW")]
+    to: Content,
+    /// No longer keep the old one
+    #[arg(long, action = ArgAction::SetFalse)]
+    unpin: bool,
+    #[command(flatten)]
+    fetching: Fetching,
+}
+
+/// Look whether all that recursive pins keep is here; fails when it is not. With --verbose, names those that are whole, too
+#[derive(Args, Clone)]
+#[command(
+    after_help = "Whether the bytes are sound is what `cidra repo verify` looks at.\n\nExample:\n  cidra pin verify\n  \
+                  cidra pin verify -q | xargs cidra pin add"
+)]
+struct Verify {
+    /// Only the CIDs of broken pins
+    #[arg(short, long)]
+    quiet: bool,
+}
+
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
     match arguments.command {
         Command::Add(arguments) => add(arguments, session).await,
         Command::Rm(arguments) => remove(arguments, session).await,
         Command::Ls(arguments) => list(arguments, session).await,
+        Command::Update(arguments) => update(*arguments, session).await,
+        Command::Verify(arguments) => verify(arguments, session).await,
     }
 }
 
@@ -139,6 +172,78 @@ async fn remove(arguments: Remove, session: &mut Session) -> Outcome {
         }
     }
     session.output.flush()
+}
+
+async fn update(arguments: Update, session: &mut Session) -> Outcome {
+    let mut progress = Progress::start(session.shows_progress(), format!("fetching what {} needs", arguments.to.text));
+    let call = Call::new("pin/update").arguments(&[arguments.from, arguments.to]).flag("unpin", arguments.unpin);
+    let call = arguments.fetching.into_call(call, &session.global);
+    let answer = progress.watch(session.client.send(call)).await?;
+    let line = progress.watch(answer.only_line()).await?;
+    drop(progress);
+    if session.output.is_json() {
+        session.output.raw_line(&line)?;
+    } else if let [from, to] = &super::answer::parse::<Pinned>(&line)?.pins.unwrap_or_default()[..] {
+        session.output.line(format_args!("updated {from} to {to}"))?;
+    }
+    session.output.flush()
+}
+
+/// A pin that was looked at, or why no more are.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct Verified {
+    cid: String,
+    err: String,
+    ok: bool,
+    bad_nodes: Vec<BadNode>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BadNode {
+    cid: String,
+    err: String,
+}
+
+async fn verify(arguments: Verify, session: &mut Session) -> Outcome {
+    let verbose = session.global.verbose > 0;
+    if verbose && arguments.quiet {
+        return Err(Failure::usage("--verbose and --quiet exclude each other"));
+    }
+    let call = Call::new("pin/verify").flag("verbose", verbose).flag("quiet", arguments.quiet);
+    let mut progress = Progress::start(session.shows_progress(), "looking at what is pinned");
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    let mut broken = 0;
+    while let Some(line) = progress.watch(answer.line()).await? {
+        let pin: Verified = super::answer::parse(&line)?;
+        if !pin.err.is_empty() {
+            return Err(Failure::failed(pin.err));
+        }
+        broken += u64::from(!pin.ok);
+        progress.beside(|| match session.output.is_json() {
+            true => session.output.raw_line(&line),
+            false => print_verified(&pin, arguments.quiet, session),
+        })?;
+    }
+    drop(progress);
+    session.output.flush()?;
+    match broken {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!(
+            "pins that are not whole: {broken}; `cidra pin add CID` fetches what is missing"
+        ))),
+    }
+}
+
+fn print_verified(pin: &Verified, only_cid: bool, session: &mut Session) -> Outcome {
+    match (only_cid, pin.ok) {
+        (true, _) => return session.output.line(&pin.cid),
+        (false, true) => return session.output.line(format_args!("{} ok", pin.cid)),
+        (false, false) => session.output.line(format_args!("{} broken", pin.cid))?,
+    }
+    pin.bad_nodes.iter().try_for_each(|bad| session.output.line(format_args!("  {}: {}", bad.cid, printable(&bad.err))))
 }
 
 /// A pin, as a line of the stream or as the value in the RPC's map.

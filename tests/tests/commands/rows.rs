@@ -52,6 +52,7 @@ const fn running(command: &'static str, arguments: &'static str, json: Json) -> 
 use Json::{As, AsWith, Fields, Refused};
 
 const PINNED: &[&str] = &["pin add {file}"];
+const UPDATABLE: &[&str] = &["block put lonely", "pin add {lonely}", "pin rm {lonely}", "pin add {file}"];
 const CONNECTED: &[&str] = &["swarm connect {address}"];
 
 pub(crate) const ROWS: &[Row] = &[
@@ -91,11 +92,13 @@ pub(crate) const ROWS: &[Row] = &[
     row("pin add", "{file}", As("pin/add?arg={file}")),
     row("pin ls", "", As("pin/ls?stream=true")),
     Row { before: PINNED, ..row("pin rm", "{file}", As("pin/rm?arg={file}")) },
+    Row { before: UPDATABLE, ..row("pin update", "{file} {lonely}", As("pin/update?arg={file}&arg={lonely}")) },
+    row("pin verify", "--verbose", As("pin/verify?verbose=true")),
     row("ping", "-n 1 {address}", As("ping?arg={address}&count=1")),
     row("refs", "{root}", As("refs?arg={root}")),
     row("refs local", "", As("refs/local")),
     // What a command that holds the repository is about to use is not collected.
-    Row { before: &["block put lonely"], ..row("repo gc", "", Fields(&[])) },
+    Row { before: &["block put lonely", "pin add {lonely}", "pin rm {lonely}"], ..row("repo gc", "", Fields(&[])) },
     row("repo path", "", Fields(&["Path"])),
     row("repo stat", "", As("repo/stat")),
     row("repo verify", "", As("repo/verify")),

@@ -50,6 +50,8 @@ fn each_example_parses() {
 fn commands_in(example: &str) -> Vec<Vec<String>> {
     let mut line = example
         .replace("12D3KooW…", "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5")
+        .replace("OLD_CID", "bafkqaaa")
+        .replace("NEW_CID", "bafkqaaa")
         .replace("CID", "bafkqaaa")
         .replace("bafybei…", "bafkqaaa")
         .replace("&&", "|");
