@@ -13,6 +13,7 @@ mod cat;
 mod cidra;
 mod config;
 mod dag;
+pub mod date;
 mod doors;
 mod get;
 mod handover;

@@ -1,10 +1,12 @@
 //! `ls`: the entries of folders.
 
 use axum::extract::State;
+use cidra_content::unixfs::Time;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Shape, one, stream};
 use super::call::{CidForm, Piped};
+use super::date::Date;
 use crate::node::{Kind, Listed, Node};
 
 /// One object with all folders, or with `stream` one for each entry. As in Kubo, children are looked into unless neither their
@@ -51,10 +53,29 @@ fn link(entry: &Listed, form: &CidForm) -> Value {
         "Size": entry.size,
         "Type": unixfs_type(entry.kind),
         "Target": target,
-        "Mode": 0,
-        "ModTime": "0001-01-01T00:00:00Z",
+        "Mode": entry.metadata.mode.map_or(0, |mode| go_mode(mode, entry.kind)),
+        "ModTime": entry.metadata.mtime.and_then(written).unwrap_or_else(|| NEVER.to_owned()),
     })
 }
+
+/// A mode as Go has it: special bits elsewhere than in Unix, and what it is the mode of.
+fn go_mode(mode: u32, kind: Kind) -> u32 {
+    let kind = match kind {
+        Kind::Directory => 1 << 31,
+        Kind::Symlink => 1 << 27,
+        Kind::File | Kind::Unknown => 0,
+    };
+    let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+    let special = special.iter().filter(|(ours, _)| mode & ours != 0).map(|(_, theirs)| theirs);
+    special.fold(mode & 0o777 | kind, |bits, bit| bits | bit)
+}
+
+fn written(time: Time) -> Option<String> {
+    Date::of(time.seconds, time.nanoseconds).map(|date| date.to_string())
+}
+
+/// Go's time that is none.
+const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The numbers of the UnixFS data types.
 fn unixfs_type(kind: Kind) -> u8 {
@@ -63,5 +84,24 @@ fn unixfs_type(kind: Kind) -> u8 {
         Kind::File => 2,
         Kind::Symlink => 4,
         Kind::Unknown => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of Kubo 0.43.
+    #[test]
+    fn modes_are_those_of_go() {
+        assert_eq!(go_mode(0o644, Kind::File), 420);
+        assert_eq!(go_mode(0o104_755, Kind::File), 8_389_101);
+        assert_eq!(go_mode(0o1777, Kind::Directory), 2_148_532_735);
+        assert_eq!(go_mode(0o2777, Kind::Symlink), 1 << 27 | 1 << 22 | 0o777);
+    }
+
+    #[test]
+    fn a_time_that_rfc_3339_cannot_write_is_none() {
+        assert_eq!(written(Time { seconds: i64::MAX, nanoseconds: 0 }), None);
     }
 }

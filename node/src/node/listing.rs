@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use cid::Cid;
 use cidra_content::fetch::DagError;
 use cidra_content::unixfs::shard::DirectoryReadError;
-use cidra_content::unixfs::{DirectoryReader, DirectoryStep, Entity, Entry};
+use cidra_content::unixfs::{DirectoryReader, DirectoryStep, Entity, Entry, Metadata};
 use cidra_content::{Block, block};
 
 use super::Node;
@@ -103,12 +103,12 @@ impl Listing {
         for entry in entries {
             let (name, cid) = (entry.name.to_vec(), entry.cid);
             self.listed.push_back(if cid.codec() == block::RAW {
-                Listed { name, cid, size: entry.tsize, kind: Kind::File, target: None }
+                Listed { size: entry.tsize, kind: Kind::File, ..Listed::unknown(name, cid) }
             } else if self.looks_into {
                 let block = blocks.next().expect("one was gathered for each");
                 Listed::of(name, cid, &Entity::parse(&block).map_err(DagError::from)?)
             } else {
-                Listed { name, cid, size: 0, kind: Kind::Unknown, target: None }
+                Listed::unknown(name, cid)
             });
         }
         Ok(())
@@ -127,11 +127,9 @@ fn malformed(cid: Cid, source: DirectoryReadError) -> FetchError {
 fn parts(entity: &Entity) -> VecDeque<Listed> {
     let Entity::File(file) = entity else { return VecDeque::new() };
     let parts = file.children(0..file.size()).map(|part| Listed {
-        name: vec![],
-        cid: part.cid,
         size: part.range.end - part.range.start,
         kind: Kind::File,
-        target: None,
+        ..Listed::unknown(vec![], part.cid)
     });
     parts.collect()
 }
@@ -149,9 +147,15 @@ pub struct Listed {
     pub kind: Kind,
     /// What a symbolic link points to.
     pub target: Option<Vec<u8>>,
+    /// Permissions and time, where they were kept and somebody looked.
+    pub metadata: Metadata,
 }
 
 impl Listed {
+    fn unknown(name: Vec<u8>, cid: Cid) -> Self {
+        Self { name, cid, size: 0, kind: Kind::Unknown, target: None, metadata: Metadata::default() }
+    }
+
     fn of(name: Vec<u8>, cid: Cid, entity: &Entity) -> Self {
         let (kind, size, target) = match entity {
             Entity::Directory(_) | Entity::Shard(_) => (Kind::Directory, 0, None),
@@ -159,7 +163,7 @@ impl Listed {
             Entity::Raw(data) => (Kind::File, data.len() as u64, None),
             Entity::Symlink(symlink) => (Kind::Symlink, symlink.target.len() as u64, Some(symlink.target.to_vec())),
         };
-        Self { name, cid, size, kind, target }
+        Self { name, cid, size, kind, target, metadata: entity.metadata() }
     }
 }
 

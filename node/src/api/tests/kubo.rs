@@ -264,6 +264,19 @@ async fn wrong_arguments_are_usage_errors_and_missing_content_is_missing() {
     }
 }
 
+/// Numbers of Kubo 0.43.
+#[tokio::test]
+async fn permissions_and_times_are_listed_as_kubo_lists_them() {
+    let house = house();
+    let call = "add?mode=0754&mtime=1701388800&mtime-nsecs=500000000";
+    let added = house.add(call, &[("top", FOLDER, ""), ("top%2Fs.sh", FILE, "x")]).await;
+    let root = added.last().unwrap()["Hash"].as_str().unwrap();
+
+    let listed = house.object(&format!("ls?arg={root}")).await;
+    let link = &listed["Objects"][0]["Links"][0];
+    assert_eq!((&link["Mode"], &link["ModTime"]), (&json!(0o754), &json!("2023-12-01T00:00:00.5Z")));
+}
+
 #[tokio::test]
 async fn a_file_is_listed_as_its_parts() {
     let house = house();
