@@ -30,6 +30,7 @@ pub struct DagReader {
     coming: Option<BoxFuture<'static, Result<Vec<Block>, StoreError>>>,
     lengths: HashMap<Cid, u32>,
     fetched: bool,
+    partial: bool,
 }
 
 impl DagReader {
@@ -47,19 +48,31 @@ impl DagReader {
             coming: None,
             lengths: HashMap::new(),
             fetched: false,
+            partial: false,
         }
+    }
+
+    /// A walk of what is here of all below `root`: nothing is fetched, and what is missing is left out with all that only it
+    /// leads to.
+    pub fn of_what_is_here(node: Node, root: Cid, options: FetchOptions) -> Self {
+        Self { partial: true, ..Self::new(node, root, FetchOptions { offline: true, ..options }) }
     }
 
     /// The next block; `None` at the end. Fails where one is missing and cannot be fetched, or where what a block links to is
     /// not known: what was given until then is not all of it.
     pub async fn next(&mut self) -> Result<Option<Block>, FetchError> {
-        let Some(cid) = self.walk.visit() else { return Ok(None) };
-        let block = self.take(cid).await?;
-        let links = self.descend(&block)?;
-        if links.is_empty() {
-            self.read_ahead().await?;
+        while let Some(cid) = self.walk.visit() {
+            let block = match self.take(cid).await {
+                Err(FetchError::NotHere { .. }) if self.partial => continue,
+                block => block?,
+            };
+            let links = self.descend(&block)?;
+            if links.is_empty() {
+                self.read_ahead().await?;
+            }
+            return Ok(Some(block));
         }
-        Ok(Some(block))
+        Ok(None)
     }
 
     /// As [`next`](Self::next), but a leaf is looked up and not read: a block's CID and its length in bytes.

@@ -75,16 +75,22 @@ async fn import_all(node: &Node, upload: &mut Upload, wishes: &Wishes, output: &
     Ok(())
 }
 
-/// The DAG at a path as a CARv1: depth first, each block once. Ends with an error unless all of it was sent.
+/// The DAG at a path as a CARv1: depth first, each block once. Ends with an error unless all of it was sent; with `local-only`
+/// all that is here is.
 pub(in crate::api) async fn export(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    if call.is("local-only")? {
-        return Err(Failure::usage("option local-only is not supported by this node: a CAR has the whole DAG"));
+    let local_only = call.is("local-only")?;
+    if local_only && call.flag("offline")? == Some(false) {
+        return Err(Failure::usage("local-only implies offline, and cannot be combined with offline=false"));
     }
-    let options = call.fetch_options()?;
+    let mut options = call.fetch_options()?;
+    options.offline |= local_only;
     let root = node.resolve(&call.path()?, &options).await?;
     // What fails early is told before the first byte.
     node.block(&root, &options).await?;
-    let mut blocks = DagReader::new(node, root, options);
+    let mut blocks = match local_only {
+        true => DagReader::of_what_is_here(node, root, options),
+        false => DagReader::new(node, root, options),
+    };
     let shape = Shape::bytes("application/vnd.ipld.car", None);
     stream(&call, shape, |output| async move {
         output.bytes(car::header(&[root])).await;

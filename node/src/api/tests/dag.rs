@@ -202,6 +202,27 @@ async fn a_root_is_pinned_only_if_all_below_it_came() {
     assert_eq!(objects(&told.body)[0]["Root"]["PinErrorMsg"], "", "{}", told.text());
 }
 
+#[tokio::test]
+async fn what_is_here_of_a_dag_is_exported() {
+    let house = house();
+    let (a, b, c) = (leaf("a"), leaf("b"), leaf("c"));
+    let gone = node_of(&[&a, &b]);
+    let top = node_of(&[&gone, &b, &a, &c]);
+    let (root, absent) = (*top.cid(), *gone.cid());
+    let part = write(&[root], &[top, b, c]);
+    house.import("dag/import?pin-roots=false", &part).await;
+
+    assert_eq!(
+        house.bytes(&format!("dag/export?arg={root}&local-only=true")).await,
+        part,
+        "as far as it is here, in order"
+    );
+
+    let (_, exit, _) = house.error(&format!("dag/export?arg={absent}&local-only=true")).await;
+    assert_eq!(exit, "3", "the root must be here");
+    assert_eq!(house.error(&format!("dag/export?arg={root}&local-only=true&offline=false")).await.1, "2");
+}
+
 /// Forty levels, each naming the next a thousand times: 10^120 paths.
 #[tokio::test]
 async fn a_dag_that_expands_is_walked_once() {
