@@ -183,6 +183,10 @@ impl<'a> Reader<'a> {
 
     fn link(&mut self) -> Result<Token<'a>, NodeError> {
         let bad = "what is tagged as a link is no CID";
+        // The head is looked at first: tags may stand one behind the other to the end of a block, and reading calls itself.
+        if self.bytes.get(self.at).is_some_and(|head| head >> 5 != BYTES) {
+            return Err(self.malformed(bad));
+        }
         let Token::Bytes(bytes) = self.token()? else { return Err(self.malformed(bad)) };
         // The first byte says that the CID is in binary.
         let Some((0, mut bytes)) = bytes.split_first().map(|(first, rest)| (*first, rest)) else {
@@ -234,6 +238,9 @@ impl<'a> Reader<'a> {
         Ok(text.to_owned())
     }
 }
+
+/// The major type of a string of bytes (RFC 8949, section 3.1).
+const BYTES: u8 = 2;
 
 const TOO_DEEP: &str = "it is nested too deep";
 

@@ -6,7 +6,7 @@ use cid::Cid;
 use proptest::prelude::*;
 
 use super::*;
-use crate::block::Block;
+use crate::block::{Block, MAX_BLOCK_SIZE};
 use crate::dag_pb::{Link, Node};
 
 const INLINE: &[u8] = &[0xd8, 0x2a, 0x45, 0, 1, 0x55, 0, 0];
@@ -162,6 +162,15 @@ fn reads_the_deepest_node_and_refuses_one_level_more() {
     }
     assert!(json(&"[".repeat(1 << 20)).is_err() && json(&"{\"a\":".repeat(1 << 18)).is_err());
     assert!(cbor(&[0x81].repeat(1 << 20)).is_err());
+}
+
+/// Each would be a call within a call: a stack has room for some ten thousand.
+#[test]
+fn tags_one_behind_the_other_are_refused_at_the_second() {
+    let block = Bytes::from([0xd8, 42].repeat(MAX_BLOCK_SIZE / 2));
+
+    assert!(decode(DAG_CBOR, &block).is_err());
+    assert!(links(DAG_CBOR, &block).is_err());
 }
 
 /// A length is never believed: nothing is set aside for what is not there.
