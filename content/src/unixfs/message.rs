@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::parameters::MAX_CHUNK;
+use crate::dag_pb::MAX_LINKS;
 use crate::dag_pb::wire::{self, Fields, Value, WireError};
 
 /// What a node is, in UnixFS terms.
@@ -93,10 +94,10 @@ impl Message {
                 (1, Value::Varint(number)) => kind = Some(number),
                 (2, Value::Bytes(data)) => message.data = Some(bytes.slice_ref(data)),
                 (3, Value::Varint(size)) => message.file_size = Some(size),
-                (4, Value::Varint(size)) => message.block_sizes.push(size),
+                (4, Value::Varint(size)) => message.push_size(size)?,
                 (4, Value::Bytes(sizes)) => {
                     for size in wire::packed(sizes) {
-                        message.block_sizes.push(size?);
+                        message.push_size(size?)?;
                     }
                 }
                 (5, Value::Varint(hash_type)) => message.hash_type = Some(hash_type),
@@ -110,6 +111,15 @@ impl Message {
         let number = kind.ok_or(MessageError::NoType)?;
         message.kind = Type::from_number(number).ok_or(MessageError::UnknownType { number })?;
         Ok(message)
+    }
+
+    /// There is a size for each link, and so no more of them. Packed, a size takes an eighth of what it takes in memory.
+    fn push_size(&mut self, size: u64) -> Result<(), MessageError> {
+        if self.block_sizes.len() == MAX_LINKS {
+            return Err(MessageError::TooManySizes);
+        }
+        self.block_sizes.push(size);
+        Ok(())
     }
 
     /// The bytes, as Go writes them.
@@ -190,6 +200,9 @@ pub enum MessageError {
     /// The one field that must be there.
     #[error("it does not say what it is")]
     NoType,
+    /// More than a node can have links.
+    #[error("sizes for more than {MAX_LINKS} parts")]
+    TooManySizes,
     /// One of those that the specification keeps out of use, or a later one.
     #[error("type {number} is unknown")]
     UnknownType {
@@ -244,6 +257,20 @@ mod tests {
         let message = Message::decode(&bytes).expect("protobuf as any library reads it");
 
         assert_eq!((message.kind, message.block_sizes), (Type::File, vec![3, 4, 5]));
+    }
+
+    #[test]
+    fn reads_a_size_for_each_of_the_most_links_and_refuses_one_more() {
+        let message = |sizes: usize| {
+            let mut bytes = vec![8, 2];
+            wire::put_bytes(&mut bytes, 4, &vec![1; sizes]);
+            Message::decode(&bytes.into())
+        };
+
+        assert_eq!(message(MAX_LINKS).map(|message| message.block_sizes.len()), Ok(MAX_LINKS));
+        assert_eq!(message(MAX_LINKS + 1), Err(MessageError::TooManySizes));
+        let one_by_one: Vec<u8> = [8, 2].into_iter().chain([0x20, 1].repeat(MAX_LINKS + 1)).collect();
+        assert_eq!(Message::decode(&one_by_one.into()), Err(MessageError::TooManySizes));
     }
 
     #[test]
