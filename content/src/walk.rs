@@ -41,9 +41,11 @@ impl Walk {
         Ok(())
     }
 
-    /// What comes next if none of it has links, at most `most`; something may be named twice.
+    /// What comes next if none of it has links, at most `most`; something may be named twice. It does not look far: a DAG
+    /// that names what was visited a million times is gone through once, not at each step.
     pub fn upcoming(&self, most: usize) -> impl Iterator<Item = Cid> {
-        self.ahead.iter().rev().filter(|cid| !self.seen.contains(cid)).take(most).copied()
+        let near = self.ahead.iter().rev().take(most.saturating_mul(LOOK_PAST));
+        near.filter(|cid| !self.seen.contains(cid)).take(most).copied()
     }
 
     /// How many blocks were visited.
@@ -51,6 +53,9 @@ impl Walk {
         self.seen.len()
     }
 }
+
+/// Links looked at for each that may be given.
+const LOOK_PAST: usize = 8;
 
 /// Most links that wait to be followed, some 100 MiB of them: sixteen of the widest nodes, one below the other.
 pub const MAX_AHEAD: usize = 1 << 20;
@@ -103,6 +108,20 @@ mod tests {
             walk.descend(&vec![cid((level + 1).min(39)); 1000]).expect("narrow");
         }
         assert_eq!(visits, 40);
+    }
+
+    #[test]
+    fn does_not_look_for_what_comes_next_behind_all_that_was_visited() {
+        let mut walk = Walk::default();
+        walk.begin(cid(0));
+        walk.visit();
+        let visited = |times: usize| std::iter::repeat_n(cid(1), times);
+        let links: Vec<Cid> = [cid(1)].into_iter().chain(visited(8 * 4 - 1)).chain([cid(2), cid(3)]).collect();
+        walk.descend(&links).expect("narrow");
+        walk.visit();
+
+        assert_eq!(walk.upcoming(4).collect::<Vec<_>>(), [cid(2)]);
+        assert_eq!(walk.visit(), Some(cid(2)), "it is found where its turn comes");
     }
 
     #[test]
