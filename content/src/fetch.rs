@@ -117,11 +117,21 @@ pub struct Limits {
     pub entries: u64,
     /// Most distinct interior nodes in the walk of a whole DAG.
     pub nodes: usize,
+    /// Most bytes of memory for what is known of the content and was not yet put out: nodes of 65,536 links may stand one below
+    /// the other.
+    pub memory: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes_ahead: 64 << 20, pieces_ahead: 2048, depth: 256, entries: 1 << 24, nodes: 1 << 22 }
+        Self {
+            bytes_ahead: 64 << 20,
+            pieces_ahead: 2048,
+            depth: 256,
+            entries: 1 << 24,
+            nodes: 1 << 22,
+            memory: 256 << 20,
+        }
     }
 }
 
@@ -227,6 +237,7 @@ impl Fetch {
                 Item::Link { .. } => self.expand_links(key, block)?,
                 item => self.expand_entity(key, item, block)?,
             }
+            self.window.check(&self.limits)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ impl Fetch {
                 let metadata = directory.metadata();
                 self.place_entry(key.clone(), Output::Directory { path: path.clone(), metadata })?;
                 for (place, entry) in directory.entries().iter().enumerate() {
-                    self.place_link(&key, place, &path, entry);
+                    self.place_link(&key, place, &path, entry)?;
                 }
                 Ok(())
             }
@@ -104,9 +104,11 @@ impl Fetch {
         self.left_out |= file.has_empty_children();
     }
 
-    fn place_link(&mut self, key: &Key, place: usize, path: &Path, entry: &unixfs::Entry) {
+    fn place_link(&mut self, key: &Key, place: usize, path: &Path, entry: &unixfs::Entry) -> Result<(), DagError> {
         let item = Item::Entity { cid: entry.cid, path: join(path, &entry.name), guess: Some(entry.tsize) };
         self.window.insert(below(key, place), item);
+        // At each: where the path is long, the links of one node alone may be too much.
+        self.window.check(&self.limits)
     }
 
     /// A shard's entries, each where its name's hash says: so one shard under many slots fails at its second visit.
@@ -121,7 +123,7 @@ impl Fetch {
         let no_place = |error: PlaceError| DagError::NoFile { cid, why: error.to_string() };
         for (number, (place, link)) in shard.placed(place).map_err(no_place)?.into_iter().enumerate() {
             match link {
-                ShardLink::Entry(entry) => self.place_link(key, number, path, entry),
+                ShardLink::Entry(entry) => self.place_link(key, number, path, entry)?,
                 ShardLink::Shard(cid) => {
                     let item = Item::Shard { cid: *cid, path: path.clone(), place };
                     self.window.insert(below(key, number), item);

@@ -111,6 +111,27 @@ fn content_that_expands_without_end_ends_at_the_limit() {
 }
 
 #[test]
+fn wide_folders_one_below_the_other_end_at_the_limit_of_memory() {
+    let mut store = Store::default();
+    let mut node = store.folder(&[]);
+    let names: Vec<String> = (0..1000).map(|number| format!("{number:04}")).collect();
+    for _ in 0..40 {
+        let entries: Vec<(&str, Root)> = names.iter().map(|name| (name.as_str(), Root { tsize: 1, ..node })).collect();
+        node = store.folder(&entries);
+    }
+    for selector in [Selector::Entity { range: None }, Selector::Dag] {
+        let limits = Limits { memory: 1 << 20, ..Limits::default() };
+
+        let done = store.run(Fetch::new(node.cid, selector.clone(), limits), 1);
+
+        match selector {
+            Selector::Dag => assert!(done.is_ok(), "each block is walked once"),
+            _ => assert!(matches!(done, Err(DagError::Wide { limit: 1_048_576, .. })), "{done:?}"),
+        }
+    }
+}
+
+#[test]
 fn content_deeper_than_the_limit_is_refused() {
     let mut store = Store::default();
     let mut node = store.folder(&[]);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{Limits, Output, Path};
+use super::{DagError, Limits, Output, Path};
 use crate::block::MAX_BLOCK_SIZE;
 use crate::unixfs::shard::Prefix;
 
@@ -43,6 +43,19 @@ impl Item {
         }
     }
 
+    /// About as many bytes as it takes in memory; a key stands in two places.
+    fn memory(&self, key: &Key) -> usize {
+        let path = match self {
+            Self::Entity { path, .. } | Self::Shard { path, .. } => path.len(),
+            Self::Ready(Output::Directory { path, .. } | Output::File { path, .. } | Output::Symlink { path, .. }) => {
+                path.len()
+            }
+            Self::Leaf { .. } | Self::Link { .. } | Self::Part { .. } | Self::Ready(Output::Bytes { .. }) => 0,
+        };
+        let keys = 2 * (size_of::<Key>() + size_of_val(&key[..]));
+        size_of::<Self>() + keys + path * size_of::<Bytes>()
+    }
+
     /// What it counts against the bytes that may be ahead. A folder's word for a length is a guess and is taken within a block.
     fn weight(&self) -> u64 {
         match self {
@@ -65,10 +78,13 @@ pub(super) struct Window {
     /// Weight and number of the pieces that were asked for or are here.
     bytes: u64,
     pieces: usize,
+    /// What all pieces take in memory.
+    memory: usize,
 }
 
 impl Window {
     pub(super) fn insert(&mut self, key: Key, item: Item) {
+        self.memory += item.memory(&key);
         if item.cid().is_some() {
             self.unasked.insert(key.clone());
         } else {
@@ -99,7 +115,16 @@ impl Window {
     pub(super) fn take(&mut self, key: &Key) -> Item {
         let item = self.items.remove(key).expect("who waits for a block stays until it comes");
         self.uncount(&item);
+        self.memory -= item.memory(key);
         item
+    }
+
+    /// Fails when what is known of the content takes too much memory.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), DagError> {
+        match self.memory > limits.memory {
+            true => Err(DagError::Wide { limit: limits.memory as u64, what: "bytes of names and links at a time" }),
+            false => Ok(()),
+        }
     }
 
     /// Takes the first piece if it is ready.
@@ -108,8 +133,9 @@ impl Window {
         if !matches!(first.get(), Item::Ready(_)) {
             return None;
         }
-        let item = first.remove();
+        let (key, item) = first.remove_entry();
         self.uncount(&item);
+        self.memory -= item.memory(&key);
         let Item::Ready(output) = item else { unreachable!("looked at above") };
         Some(output)
     }
@@ -137,4 +163,29 @@ pub(super) fn join(path: &Path, name: &Bytes) -> Path {
     let mut joined = path.clone();
     joined.push(name.clone());
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unixfs::Metadata;
+
+    #[test]
+    fn what_was_put_out_takes_no_memory_any_more() {
+        let mut window = Window::default();
+        let path = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        window.insert(vec![0], Item::Entity { cid: Cid::default(), path: path.clone(), guess: None });
+        window.insert(vec![0, 1], Item::Link { cid: Cid::default() });
+        let (key, _) = window.next_unasked(&Limits::default()).expect("one is first");
+        let (link, _) = window.next_unasked(&Limits::default()).expect("there is room ahead");
+        assert!(window.memory > 2 * size_of::<Item>() && window.check(&Limits::default()).is_ok());
+        assert!(window.check(&Limits { memory: window.memory - 1, ..Limits::default() }).is_err());
+
+        window.take(&key);
+        window.insert(key, Item::Ready(Output::Directory { path, metadata: Metadata::default() }));
+        window.pop_ready().expect("it is first");
+        window.take(&link);
+
+        assert_eq!(window.memory, 0);
+    }
 }
