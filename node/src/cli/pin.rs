@@ -85,7 +85,9 @@ struct List {
 
 /// Keep another version of content in the place of the one that is kept
 #[derive(Args, Clone)]
-#[command(after_help = "Example:\n  cidra pin update OLD_CID NEW_CID\n  cidra pin update --unpin=false OLD_CID NEW_CID")]
+#[command(
+    after_help = "Example:\n  cidra pin update OLD_CID NEW_CID\n  cidra pin update --unpin=false OLD_CID NEW_CID"
+)]
 struct Update {
     /// What is pinned, with all below it
     #[arg(value_name = "OLD")]
