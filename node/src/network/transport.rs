@@ -3,6 +3,7 @@
 
 mod gathered;
 mod head_start;
+mod read_ahead;
 mod security;
 mod tls;
 mod yamux;

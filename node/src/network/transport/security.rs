@@ -8,6 +8,7 @@ use libp2p::tls::certificate::GenError;
 use libp2p::{PeerId, noise};
 
 use super::gathered::Gathered;
+use super::read_ahead::ReadAhead;
 use super::tls::{Tls, TlsError};
 
 /// Upgrades a bare connection to an encrypted one whose other end is proven.
@@ -35,7 +36,7 @@ impl UpgradeInfo for Security {
 const TLS: &str = "/tls/1.0.0";
 const NOISE: &str = "/noise";
 
-type Secured<C> = (PeerId, Either<Gathered<C>, noise::Output<C>>);
+type Secured<C> = (PeerId, Either<Gathered<ReadAhead<C>>, noise::Output<C>>);
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrade<C> for Security {
     type Output = Secured<C>;
@@ -44,7 +45,7 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrad
 
     fn upgrade_inbound(self, connection: C, name: Self::Info) -> Self::Future {
         if name == TLS {
-            let accepted = self.tls.accept(connection);
+            let accepted = self.tls.accept(ReadAhead::new(connection));
             return accepted.map_ok(|(peer, stream)| (peer, Either::Left(Gathered::new(stream)))).err_into().boxed();
         }
         let upgrade = self.noise.upgrade_inbound(connection, name);
@@ -59,7 +60,7 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgra
 
     fn upgrade_outbound(self, connection: C, name: Self::Info) -> Self::Future {
         if name == TLS {
-            let connected = self.tls.connect(connection);
+            let connected = self.tls.connect(ReadAhead::new(connection));
             return connected.map_ok(|(peer, stream)| (peer, Either::Left(Gathered::new(stream)))).err_into().boxed();
         }
         let upgrade = self.noise.upgrade_outbound(connection, name);
