@@ -1,6 +1,7 @@
 //! What carries out the exchange of blocks: its machine, the streams to its partners, and the work under way for it in the
 //! store and the hashing pool. It decides nothing; what needs the swarm is done by the driver.
 
+mod gathering;
 mod partner;
 mod reader;
 mod writer;
@@ -25,6 +26,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{PeerId, StreamProtocol};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use self::gathering::Gathering;
 pub(super) use self::partner::{Heard, LinkId, Partner, PartnerState, Report};
 use self::partner::{listen, speak};
 use self::reader::{BUDGET_UNIT, Payload, Reader};
@@ -49,6 +51,7 @@ pub(super) struct Blocks {
     serves: bool,
     /// Blocks that are being read, and how many of their readings were cancelled.
     loading: BTreeMap<(PeerId, RequestId, Cid), Loading>,
+    gathering: Gathering,
     verified: Vec<(Block, OwnedSemaphorePermit)>,
     storing: bool,
     reports: mpsc::Sender<Report>,
@@ -69,7 +72,15 @@ pub(super) enum Done {
     Located { peer: PeerId, link: LinkId, request: RequestId, found: Vec<(Cid, Option<u32>)> },
     Reached { peer: PeerId, result: Result<(), ConnectError> },
     Stored { cids: Vec<Cid>, result: Result<(), StoreError> },
-    Verified { peer: PeerId, cid: Cid, result: Result<Block, BlockError>, budget: OwnedSemaphorePermit },
+    Verified { verified: Vec<Verified> },
+}
+
+/// A payload that was looked at.
+pub(super) struct Verified {
+    peer: PeerId,
+    cid: Cid,
+    result: Result<Block, BlockError>,
+    budget: OwnedSemaphorePermit,
 }
 
 impl Blocks {
@@ -89,6 +100,7 @@ impl Blocks {
             pool,
             serves,
             loading: BTreeMap::new(),
+            gathering: Gathering::default(),
             verified: vec![],
             storing: false,
             reports,
@@ -160,16 +172,39 @@ impl Blocks {
 
     /// Takes a whole payload to the hashing pool, if the machine has a use for it.
     pub(super) fn on_payload(&mut self, peer: PeerId, payload: Payload, now: Instant) {
-        let Payload { cid, data, budget } = payload;
-        if !self.machine.handle_arrived(&peer, Some(&cid), data.len(), now) {
+        if self.machine.handle_arrived(&peer, Some(&payload.cid), payload.data.len(), now) {
+            let gathered = self.gathering.push(peer, payload, now);
+            self.verify(gathered);
+        }
+    }
+
+    fn verify(&mut self, gathered: Vec<(PeerId, Payload)>) {
+        if gathered.is_empty() {
             return;
         }
         let pool = self.pool.clone();
         let verify = async move {
-            let result = pool.verify(vec![(Expect::Cid(cid), data)]).await.remove(0);
-            Done::Verified { peer, cid, result, budget }
+            let payloads = gathered.iter().map(|(_, payload)| (Expect::Cid(payload.cid), payload.data.clone()));
+            let results = pool.verify(payloads.collect()).await;
+            let verified = gathered.into_iter().zip(results);
+            let verified =
+                verified.map(|((peer, Payload { cid, budget, .. }), result)| Verified { peer, cid, result, budget });
+            Done::Verified { verified: verified.collect() }
         };
         self.work.push(verify.boxed());
+    }
+
+    /// When `on_timeout` is to be called.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout().into_iter().chain(self.gathering.due()).min()
+    }
+
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        if self.gathering.due().is_some_and(|due| due <= now) {
+            let gathered = self.gathering.take();
+            self.verify(gathered);
+        }
+        self.machine.handle_timeout(now);
     }
 
     /// Something that was begun is done.
@@ -186,7 +221,7 @@ impl Blocks {
                 self.machine.handle_connect_failed(&peer, error.to_string(), now);
             }
             Done::Reached { .. } => {}
-            Done::Verified { peer, cid, result, budget } => self.on_verified(peer, cid, result, budget, now),
+            Done::Verified { verified } => verified.into_iter().for_each(|verified| self.on_verified(verified, now)),
             Done::Stored { cids, result } => {
                 self.storing = false;
                 if let Err(error) = &result {
@@ -203,14 +238,7 @@ impl Blocks {
         self.store_verified();
     }
 
-    fn on_verified(
-        &mut self,
-        peer: PeerId,
-        cid: Cid,
-        result: Result<Block, BlockError>,
-        budget: OwnedSemaphorePermit,
-        now: Instant,
-    ) {
+    fn on_verified(&mut self, Verified { peer, cid, result, budget }: Verified, now: Instant) {
         let block = match result {
             Ok(block) => block,
             Err(error) => {

@@ -87,7 +87,7 @@ impl Driver {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::with_capacity(REPORTS_AT_ONCE);
         loop {
-            let timeout = self.blocks.as_ref().and_then(|blocks| blocks.machine.poll_timeout());
+            let timeout = self.blocks.as_ref().and_then(Blocks::timeout);
             let mut alarm = pin!(sleep_until(timeout.unwrap_or_else(far).into()));
             tokio::select! {
                 command = commands.recv() => match command {

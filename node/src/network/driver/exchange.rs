@@ -135,7 +135,7 @@ impl Driver {
 
     pub(super) fn on_timeout(&mut self) {
         if let Some(blocks) = &mut self.blocks {
-            blocks.machine.handle_timeout(Instant::now());
+            blocks.on_timeout(Instant::now());
         }
     }
 
