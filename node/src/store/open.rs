@@ -53,7 +53,7 @@ impl Opening<'_> {
         // Everything in it was put in a generation that is over, but for what the next lease or mark begins.
         let generation = summary.generation.saturating_add(1);
         self.bury(&index, &mut rows)?;
-        self.tails(&index, &segments, generation, &mut rows, &roots)?;
+        self.tails(&index, &segments, summary.generation, &mut rows, &roots)?;
         self.empty(&index, &mut rows)?;
         if !is_made {
             self.write_version()?;
