@@ -1,5 +1,7 @@
 //! Collection on a disk made for tests: what stays, what goes, what comes back, and power cuts in the midst of it.
 
+mod cuts;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,59 +257,6 @@ async fn what_is_young_or_pinned_may_exceed_the_limit() {
         }
         assert_eq!(missing(&store, &kept).await, 0);
     }
-}
-
-#[test]
-fn a_power_cut_at_any_moment_of_a_collection_loses_nothing_that_is_protected() {
-    let mut cuts = 0;
-    loop {
-        let disk = UnreliableDisk::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (kept, gone) = (dag(0..30, 700), dag(100..160, 700));
-        let large = blocks(500..510, 9000);
-        runtime.block_on(async {
-            let store = open(&disk);
-            for at in 0..30 {
-                put(&store, &[gone[2 * at].clone(), kept[at].clone(), gone[2 * at + 1].clone()]).await;
-            }
-            put(&store, &[large.clone(), kept.clone(), gone.clone()].concat()).await;
-            pin(&store, root(&kept), true).await;
-            pin(&store, *large[4].cid(), false).await;
-            for dag in [&kept, &gone] {
-                store.set_complete(root(dag)).await.unwrap();
-            }
-            disk.crash_after(1 + cuts);
-            if let Ok(collection) = store.collect(Extent::All).await {
-                let _ = collection.finish().await; // the power fails
-            }
-        });
-        let ended = !disk.is_crashed();
-        let mut random = SmallRng::seed_from_u64(cuts);
-        let after = disk.after_power_loss(|below| random.random_range(0..below));
-        for without_index in [false, true] {
-            if without_index {
-                after.remove_file("index.redb");
-            }
-            runtime.block_on(async {
-                let store = open(&after);
-                assert_eq!(missing(&store, &kept).await, 0, "cut {cuts}");
-                assert_eq!(missing(&store, &large[4..5]).await, 0, "cut {cuts}");
-                let whole = missing(&store, &gone).await == 0;
-                assert!(whole || !store.is_complete(root(&gone)).await.unwrap(), "cut {cuts}");
-                assert!(without_index || store.is_complete(root(&kept)).await.unwrap(), "cut {cuts}");
-                for (hash, _) in store.list(None, usize::MAX).await.unwrap() {
-                    assert!(store.block(&Cid::new_v1(0x55, hash)).await.unwrap().is_some(), "cut {cuts}");
-                }
-                assert_eq!(store.stat().await.unwrap().bad_records, 0, "cut {cuts}");
-                store.close().await.unwrap();
-            });
-        }
-        if ended {
-            break;
-        }
-        cuts += 1 + cuts / 6;
-    }
-    assert!(cuts > 40, "only {cuts} changes of the disk: this showed little");
 }
 
 fn open(disk: &UnreliableDisk) -> Store {
