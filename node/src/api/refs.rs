@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 use cidra_content::block::{DAG_PB, RAW};
 use cidra_content::dag_pb;
+use cidra_content::walk::{MAX_AHEAD, TooWide};
 use cidra_content::{Block, fetch::DagError};
 use serde_json::json;
 
@@ -83,11 +84,13 @@ impl Listing {
     /// Depth first, in the order of the links.
     async fn walk(&mut self, root: Cid) -> Result<(), Failure> {
         let mut open = vec![self.open(root).await?];
+        let mut ahead = open[0].links.len();
         while let Some(last) = open.last_mut() {
             let Some((cid, name)) = last.links.next() else {
                 open.pop();
                 continue;
             };
+            ahead -= 1;
             let above = last.cid;
             let depth = open.len() as u64;
             let (tell, descend) = self.visit(&cid, depth);
@@ -98,7 +101,12 @@ impl Listing {
                 if open.len() == MAX_DEPTH {
                     return Err(Failure::failed(format!("block {cid} is more than {MAX_DEPTH} links below the root")));
                 }
-                open.push(self.open(cid).await?);
+                let below = self.open(cid).await?;
+                ahead += below.links.len();
+                if ahead > MAX_AHEAD {
+                    return Err(TooWide.into());
+                }
+                open.push(below);
             }
         }
         Ok(())

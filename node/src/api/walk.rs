@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use cid::Cid;
+use cidra_content::walk::{MAX_AHEAD, TooWide};
 
 use super::answer::Failure;
 use super::call::CidForm;
@@ -88,7 +89,10 @@ impl Walk {
             {
                 // A block whose links cannot be read has none that we could follow.
                 let links = block.links().unwrap_or_default();
-                self.ahead.extend(links.iter().rev());
+                self.ahead.extend(links.iter().rev().filter(|cid| !self.seen.contains(&cid.hash().to_bytes())));
+                if self.ahead.len() > MAX_AHEAD {
+                    return Err(TooWide.into());
+                }
             }
             if !is_root {
                 return Ok(Some(cid));
