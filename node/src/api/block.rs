@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cid::Cid;
 use cidra_content::block::MAX_BLOCK_SIZE;
 use cidra_content::hash::{Expect, Function, MIN_DIGEST, Prefix};
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure, Shape, one, stream};
 use super::call::{Call, Piped, cid_only, hash_function};
-use super::upload::{Piece, Upload};
+use super::upload::Upload;
 use super::walk::protectors;
 use crate::node::Node;
 
@@ -43,28 +43,12 @@ pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call
     let mut upload = Upload::new(&headers, body)?;
     stream(&call, Shape::Objects, |output| async move {
         let _lease = node.store().lease().await;
-        let mut data: Option<BytesMut> = None;
-        loop {
-            let piece = upload.next().await?;
-            if let Some(Piece::Data(bytes)) = piece {
-                let data = data.as_mut().ok_or_else(|| Failure::usage("expected a file"))?;
-                if data.len() + bytes.len() > MAX_BLOCK_SIZE {
-                    return Err(Failure::failed(TOO_BIG));
-                }
-                data.extend_from_slice(&bytes);
-                continue;
-            }
-            if let Some(data) = data.take() {
-                let data = data.freeze();
-                let size = data.len();
-                let cid = keep(&node, kind.prefix(&data), data, pin).await?;
-                output.object(&json!({"Key": form.text(&cid), "Size": size})).await;
-            }
-            match piece {
-                None => return Ok(()),
-                Some(_) => data = Some(BytesMut::new()),
-            }
+        while let Some(data) = upload.next_whole(MAX_BLOCK_SIZE, || Failure::failed(TOO_BIG)).await? {
+            let size = data.len();
+            let cid = keep(&node, kind.prefix(&data), data, pin).await?;
+            output.object(&json!({"Key": form.text(&cid), "Size": size})).await;
         }
+        Ok(())
     })
     .await
 }

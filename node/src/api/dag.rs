@@ -6,7 +6,7 @@ mod stat;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cidra_content::block::MAX_BLOCK_SIZE;
 use cidra_content::ipld::{self, Walked};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub(super) use stat::stat;
 use super::answer::{Answer, Failure, Shape, describe, one, stream};
 use super::block::{TOO_BIG, codec_argument, keep, prefix};
 use super::call::{Call, CidForm, Piped, hash_function};
-use super::upload::{Piece, Upload};
+use super::upload::Upload;
 use crate::node::Node;
 
 /// The node at a path, or a value within one, in another codec.
@@ -49,27 +49,13 @@ pub(super) async fn put(State(node): State<Node>, headers: HeaderMap, call: Call
     let mut upload = Upload::new(&headers, body)?;
     stream(&call, Shape::Objects, |output| async move {
         let _lease = node.store().lease().await;
-        let mut data: Option<BytesMut> = None;
-        loop {
-            let piece = upload.next().await?;
-            if let Some(Piece::Data(bytes)) = piece {
-                let data = data.as_mut().ok_or_else(|| Failure::usage("expected a file"))?;
-                if data.len() + bytes.len() > MAX_INPUT {
-                    return Err(Failure::failed(format!("a node of more than {MAX_INPUT} bytes: {TOO_BIG}")));
-                }
-                data.extend_from_slice(&bytes);
-                continue;
-            }
-            if let Some(data) = data.take() {
-                let data = convert(input, store, &data.freeze())?;
-                let cid = keep(&node, prefix(1, store, hash, None, &data), data, pin).await?;
-                output.object(&json!({"Cid": link(&cid, &CidForm::default())})).await;
-            }
-            match piece {
-                None => return Ok(()),
-                Some(_) => data = Some(BytesMut::new()),
-            }
+        let too_long = || Failure::failed(format!("a node of more than {MAX_INPUT} bytes: {TOO_BIG}"));
+        while let Some(data) = upload.next_whole(MAX_INPUT, too_long).await? {
+            let data = convert(input, store, &data)?;
+            let cid = keep(&node, prefix(1, store, hash, None, &data), data, pin).await?;
+            output.object(&json!({"Cid": link(&cid, &CidForm::default())})).await;
         }
+        Ok(())
     })
     .await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
 
@@ -16,6 +16,16 @@ use super::multipart::{Decoder, Event, Part};
 pub(super) struct Upload {
     body: Chunks,
     decoder: Decoder,
+    place: Place,
+}
+
+/// Where the parts that are asked for as a whole stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Start,
+    /// The next part began.
+    Within,
+    End,
 }
 
 /// A piece of it.
@@ -30,7 +40,7 @@ impl Upload {
     pub(super) fn new(headers: &HeaderMap, body: Body) -> Result<Self, Failure> {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let decoder = Decoder::new(content_type).map_err(|error| Failure::misused(&error))?;
-        Ok(Self { body: Chunks::new(body), decoder })
+        Ok(Self { body: Chunks::new(body), decoder, place: Place::Start })
     }
 
     /// The next piece; `None` after the last. Fails when the upload is malformed or ends early.
@@ -52,6 +62,37 @@ impl Upload {
                 },
             }
         }
+    }
+
+    /// The next part, gathered; `None` after the last. `too_long` says what is wrong with one of more than `most` bytes.
+    pub(super) async fn next_whole(
+        &mut self,
+        most: usize,
+        too_long: impl FnOnce() -> Failure,
+    ) -> Result<Option<Bytes>, Failure> {
+        if self.place == Place::Start {
+            self.place = match self.next().await? {
+                Some(Piece::Part(_)) => Place::Within,
+                Some(Piece::Data(_)) => return Err(Failure::usage("expected a file")),
+                None => Place::End,
+            };
+        }
+        if self.place == Place::End {
+            return Ok(None);
+        }
+        let mut whole = BytesMut::new();
+        loop {
+            match self.next().await? {
+                Some(Piece::Data(bytes)) if whole.len() + bytes.len() > most => return Err(too_long()),
+                Some(Piece::Data(bytes)) => whole.extend_from_slice(&bytes),
+                Some(Piece::Part(_)) => break,
+                None => {
+                    self.place = Place::End;
+                    break;
+                }
+            }
+        }
+        Ok(Some(whole.freeze()))
     }
 
     /// As [`Chunks::drain`].
