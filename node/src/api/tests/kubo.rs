@@ -278,6 +278,27 @@ async fn permissions_and_times_are_listed_as_kubo_lists_them() {
 }
 
 #[tokio::test]
+async fn a_folder_that_comes_again_is_the_same_folder() {
+    let files = ["top%2Fa%2F1", "top%2Fb", "top%2Fa%2F2", "top%2Fa%2Fdeep%2F3", "top%2Fc", "top%2Fa%2Fdeep%2F4"];
+    let mut in_order = files;
+    in_order.sort_by_key(|name| name.replace("top%2Fa%2Fdeep", "top%2Fa%2F~"));
+    let mut roots = vec![];
+    for order in [in_order, files] {
+        let mut parts = vec![("top", FOLDER, "")];
+        for name in &order {
+            // As clients do that name the folders above a file each time.
+            parts.extend(name.starts_with("top%2Fa").then_some(("top%2Fa", FOLDER, "")));
+            parts.push((name, FILE, name));
+        }
+        let added = house().add("add?pin=false", &parts).await;
+        let names: Vec<_> = added.iter().map(|line| line["Name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names.iter().filter(|name| *name == "top/a").count(), 1, "{names:?}");
+        roots.push(added.last().unwrap().clone());
+    }
+    assert_eq!(roots[0], roots[1]);
+}
+
+#[tokio::test]
 async fn a_file_is_listed_as_its_parts() {
     let house = house();
     let big = house.add("add?chunker=size-5", &[("x", FILE, "hello\n")]).await;
