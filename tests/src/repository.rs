@@ -1,6 +1,8 @@
 //! A repository in a temporary folder, and the calls of `cidra` on it.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -37,6 +39,13 @@ impl Repository {
     /// A folder of the test, outside the repository.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Bytes of disk space that the blocks in it take, whoever writes there.
+    pub fn block_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.path().join("store")).into_iter().flatten().flatten();
+        let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "segment"));
+        segments.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.blocks() * 512).sum()
     }
 
     /// `cidra` with these arguments on this repository.

@@ -1,8 +1,8 @@
-//! `add` killed with -9 at random moments: what was acknowledged is there, byte for byte, and the repository opens at once.
+//! `add` and `dag import` killed with -9 at any moment: what was acknowledged is there, byte for byte, and the repository opens at once.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cid::Cid;
 use rand::rngs::SmallRng;
@@ -10,7 +10,8 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use cidra_tests::program::LIMIT;
-use cidra_tests::{Repository, Running, Suite};
+use cidra_tests::suite::MIB;
+use cidra_tests::{Repository, Running, Suite, sample};
 
 #[test]
 fn what_add_acknowledged_survives_kill_9() {
@@ -58,6 +59,37 @@ fn what_a_daemon_acknowledged_survives_its_kill_9() {
         torn += u32::from(check(&repository, &acknowledged, round));
     }
     assert!(torn > 0, "every kill came before or after the add: this showed nothing");
+}
+
+#[test]
+fn an_import_that_was_killed_goes_on_where_it_was() {
+    let size = Suite::chosen().of(48, 192, 1024) * MIB;
+    let there = Repository::new();
+    let (file, car) = (there.file("file"), there.file("file.car"));
+    sample::file(&file, size, 1);
+    let root = there.add(&file);
+    there.cidra(["dag", "export", &root]).output_to(&car).run().success();
+    for part in 1..4 {
+        let repository = Repository::new();
+        let import = repository.cidra(["dag", "import", "--progress=false"]).arg(&car).start();
+        let deadline = Instant::now() + LIMIT;
+        while repository.block_bytes() < size * part / 4 && !import.wait_for_end(Duration::from_millis(1)) {
+            assert!(Instant::now() < deadline, "{size} bytes are not imported within {LIMIT:?}");
+        }
+        import.kill();
+        let before = repository.cidra(["--offline", "refs", "local"]).run().success().lines().len();
+        repository.cidra(["--offline", "repo", "verify"]).run().success();
+        assert_eq!(repository.cidra(["pin", "ls"]).run().success().text(), "", "not before all of it is here");
+
+        repository.cidra(["dag", "import", "--progress=false"]).arg(&car).run().success();
+
+        println!("{before} blocks were here, of {} and a few", size / MIB);
+        let again = repository.file("again.car");
+        repository.cidra(["--offline", "dag", "export", &root]).output_to(&again).run().success();
+        sample::assert_same(&car, &again);
+        let taken = repository.block_bytes();
+        assert!(before > 0 && taken < size + size / 8, "{taken} bytes for {size}: what was here was written again");
+    }
 }
 
 /// So many files that they are acknowledged in several batches, whatever the machine's speed.

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cidra_tests::program::LIMIT;
 use cidra_tests::suite::MIB;
-use cidra_tests::{Lan, Repository, Suite, sample};
+use cidra_tests::{Lan, Repository, Running, Suite, sample};
 
 use super::{interrupt, paste, send};
 
@@ -14,14 +15,33 @@ use super::{interrupt, paste, send};
 const OVERHEAD: u64 = 12;
 const SURPLUS: u64 = 12 * MIB;
 
+/// Someone who sends a film, and someone who will get it.
+struct Film {
+    lan: Lan,
+    alice: Repository,
+    bob: Repository,
+    file: PathBuf,
+    size: u64,
+    sender: Running,
+    line: String,
+}
+
+impl Film {
+    /// `None` without the right to make a network.
+    fn sent() -> Option<Film> {
+        let lan = Lan::of(2)?;
+        let size = Suite::chosen().of(96, 256, 1024) * MIB;
+        let (alice, bob) = (Repository::new(), Repository::new());
+        let file = alice.file("film.mp4");
+        sample::file(&file, size, 1);
+        let (sender, line) = send(&alice, lan.host(0), &[&file]);
+        Some(Film { lan, alice, bob, file, size, sender, line })
+    }
+}
+
 #[test]
 fn a_sender_that_was_killed_is_picked_up_when_it_is_back() {
-    let Some(lan) = Lan::of(2) else { return };
-    let size = Suite::chosen().of(96, 256, 1024) * MIB;
-    let (alice, bob) = (Repository::new(), Repository::new());
-    let file = alice.file("film.mp4");
-    sample::file(&file, size, 1);
-    let (sender, line) = send(&alice, lan.host(0), &[&file]);
+    let Some(Film { lan, alice, bob, file, size, sender, line }) = Film::sent() else { return };
 
     let getter = paste(&line, &bob, lan.host(1), &bob.file("got")).start();
     wait_for(&lan, size / 3);
@@ -41,12 +61,7 @@ fn a_sender_that_was_killed_is_picked_up_when_it_is_back() {
 
 #[test]
 fn a_receiver_that_was_killed_fetches_only_the_rest_by_the_same_line() {
-    let Some(lan) = Lan::of(2) else { return };
-    let size = Suite::chosen().of(96, 256, 1024) * MIB;
-    let (alice, bob) = (Repository::new(), Repository::new());
-    let file = alice.file("film.mp4");
-    sample::file(&file, size, 1);
-    let (sender, line) = send(&alice, lan.host(0), &[&file]);
+    let Some(Film { lan, alice: _alice, bob, file, size, sender, line }) = Film::sent() else { return };
     let got = bob.file("got");
 
     // So that the signal hits the program and not its shell.

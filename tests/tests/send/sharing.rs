@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use cidra_tests::program::LIMIT;
+use cidra_tests::suite::MIB;
 use cidra_tests::{Daemon, Lan, Repository, sample};
 
 use super::{interrupt, paste, send};
@@ -51,6 +52,23 @@ fn names_of_all_kinds_pass_through_a_shell_and_many_send_at_once() {
     assert_eq!(found, expected);
     // The first holds the repository, and stays for the others.
     senders.into_iter().rev().for_each(|(sender, _)| drop(interrupt(sender)));
+}
+
+#[test]
+fn what_is_sent_is_not_copied() {
+    let Some(lan) = Lan::of(2) else { return };
+    let (alice, bob) = (Repository::new(), Repository::new());
+    let size = 24 * MIB;
+    let (file, got) = (alice.file("film.mp4"), bob.file("got"));
+    sample::file(&file, size, 1);
+
+    let (sender, line) = send(&alice, lan.host(0), &[&file]);
+    paste(&line, &bob, lan.host(1), &got).run().success();
+
+    sample::assert_same(&file, &got.join("film.mp4"));
+    let taken = alice.block_bytes();
+    assert!(taken < MIB, "{taken} bytes in the repository for a file of {size} that stands where it was");
+    interrupt(sender);
 }
 
 #[test]
