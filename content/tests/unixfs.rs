@@ -6,6 +6,8 @@ mod files;
 mod folders;
 #[path = "unixfs/hostile.rs"]
 mod hostile;
+#[path = "unixfs/kubo.rs"]
+mod kubo;
 #[path = "unixfs/profiles.rs"]
 mod profiles;
 #[path = "unixfs/shelf.rs"]
