@@ -37,6 +37,7 @@ pub struct Fetch {
     entries: u64,
     left_out: bool,
     wanted: i32,
+    in_place: bool,
 }
 
 /// What of a DAG is downloaded.
@@ -60,6 +61,18 @@ pub struct Want {
     pub cid: Cid,
     /// Higher first: interior nodes before leaves, then the order of the content.
     pub priority: i32,
+    /// Where its bytes, and those of all that is below it, stand in the file, where the download is made
+    /// [in place](Fetch::in_place).
+    pub place: Option<Place>,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes of the file before it.
+    pub at: u64,
+    /// How many bytes it has.
+    pub len: u64,
 }
 
 /// A piece of the content, in order. `path` names the entry from the root down; the root's own path is empty.
@@ -159,6 +172,7 @@ impl Fetch {
             entries: 0,
             left_out: false,
             wanted: 0,
+            in_place: false,
         };
         let item = match fetch.selector {
             Selector::Entity { .. } => Item::Entity { cid: root, path: Path::new(), guess: None },
@@ -168,30 +182,39 @@ impl Fetch {
         fetch
     }
 
+    /// A file that is all of the content, and has at least [`LARGE`] bytes, is put out before any part of it is asked for, and its
+    /// parts are asked for with their place in it: whoever hears that it begins can write them there in whatever order they come.
+    pub fn in_place(self) -> Self {
+        Self { in_place: true, ..self }
+    }
+
     /// The next block to get, from the store or from peers. None: all that may be asked for has been.
     ///
     /// The same block may be named again later, where the content repeats itself.
     pub fn poll_want(&mut self) -> Option<Want> {
         loop {
-            let (key, cid) = self.window.next_unasked(&self.limits)?;
+            let (key, cid, place) = self.window.next_unasked(&self.limits)?;
             let keys = self.waiting.entry(cid).or_default();
             keys.push(key);
             if keys.len() > 1 {
                 continue;
             }
             if cid.codec() != RAW {
-                return Some(Want { cid, priority: i32::MAX });
+                return Some(Want { cid, priority: i32::MAX, place });
             }
             self.wanted = self.wanted.saturating_sub(1);
-            return Some(Want { cid, priority: self.wanted });
+            return Some(Want { cid, priority: self.wanted, place });
         }
     }
 
     /// The next piece of the content, once it is here.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.window.pop_ready()?;
-        if let Output::Bytes { len, .. } = &output {
-            self.progress.bytes += len;
+        match &output {
+            Output::Bytes { len, .. } => self.progress.bytes += len,
+            // Its first block is handed in once more.
+            Output::File { .. } if self.window.release() => self.progress.blocks -= 1,
+            _ => {}
         }
         Some(output)
     }
@@ -219,7 +242,7 @@ impl Fetch {
                         why: "bytes stand where a node was expected".to_owned(),
                     });
                 }
-                Item::Ready(_) => unreachable!("what is ready waits for no block"),
+                Item::Held { .. } | Item::Ready(_) => unreachable!("it waits for no block"),
             }
         }
         Ok(())
@@ -284,6 +307,9 @@ impl Fetch {
         Ok(())
     }
 }
+
+/// A shorter file may be one block, whose place nobody knows before it comes.
+pub const LARGE: u64 = 4 << 20;
 
 fn below(key: &Key, place: usize) -> Key {
     let mut below = Vec::with_capacity(key.len() + 1);

@@ -3,7 +3,7 @@
 use cid::Cid;
 
 use super::window::{Item, Key, join};
-use super::{DagError, Fetch, Output, Path, Selector, below};
+use super::{DagError, Fetch, LARGE, Output, Path, Selector, below};
 use crate::Block;
 use crate::block::RAW;
 use crate::unixfs::shard::{PlaceError, Prefix, ShardLink, ShardNode};
@@ -33,11 +33,11 @@ impl Fetch {
                 let SymlinkNode { target, metadata } = symlink;
                 self.place_entry(key, Output::Symlink { path, target, metadata })
             }
-            (Item::Part { size, skip, take, .. } | Item::Leaf { size, skip, take, .. }, Entity::File(file)) => {
+            (Item::Part { size, skip, take, at, .. } | Item::Leaf { size, skip, take, at, .. }, Entity::File(file)) => {
                 if file.size() != size {
                     return Err(DagError::Length { cid, expected: size, found: file.size() });
                 }
-                self.place_parts(key, cid, &file, skip, take);
+                self.place_parts(key, cid, &file, at, (skip, take));
                 Ok(())
             }
             (Item::Shard { path, place, .. }, Entity::Shard(shard)) => {
@@ -62,8 +62,12 @@ impl Fetch {
 
     fn place_file(&mut self, key: Key, path: Path, cid: Cid, file: &FileNode) -> Result<(), DagError> {
         let (skip, take) = self.selected(file.size());
+        let in_place = self.in_place && path.is_empty() && file.size() >= LARGE;
         self.begin_file(key.clone(), path, take, file.metadata())?;
-        self.place_parts(key, cid, file, skip, take);
+        match in_place {
+            true => self.window.insert(below(&key, 0), Item::Held { cid, size: file.size() }),
+            false => self.place_parts(key, cid, file, None, (skip, take)),
+        }
         Ok(())
     }
 
@@ -83,8 +87,9 @@ impl Fetch {
         Ok(())
     }
 
-    /// The node's own bytes, then its children, as far as they lie within `take` bytes after `skip`.
-    fn place_parts(&mut self, key: Key, cid: Cid, file: &FileNode, skip: u64, take: u64) {
+    /// The node's own bytes, then its children, as far as they lie within `take` bytes after `skip`. `at` is where the node
+    /// begins in the file, if that counts.
+    fn place_parts(&mut self, key: Key, cid: Cid, file: &FileNode, at: Option<u64>, (skip, take): (u64, u64)) {
         let end = skip + take;
         let own = file.data().len() as u64;
         if skip < own && take > 0 {
@@ -95,9 +100,10 @@ impl Fetch {
             let (from, to) = (child.range.start.max(skip), child.range.end.min(end));
             let (cid, size) = (child.cid, child.range.end - child.range.start);
             let (skip, take) = (from - child.range.start, to - from);
+            let at = at.map(|at| at.saturating_add(child.range.start));
             let item = match cid.codec() {
-                RAW => Item::Leaf { cid, size, skip, take },
-                _ => Item::Part { cid, size, skip, take },
+                RAW => Item::Leaf { cid, size, skip, take, at },
+                _ => Item::Part { cid, size, skip, take, at },
             };
             self.window.insert(below(&key, place + 1), item);
         }

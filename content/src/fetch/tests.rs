@@ -179,6 +179,58 @@ fn no_more_is_asked_for_than_may_be_ahead() {
     assert!(!fetch.is_done());
 }
 
+#[test]
+fn in_place_every_leaf_of_a_large_file_comes_with_its_place_and_after_the_file() {
+    let parameters = Parameters::V1_2025.with_chunk_size(100_000).unwrap().with_max_links(7).unwrap();
+    for raw_leaves in [true, false] {
+        let mut store = Store::default();
+        let content = sample(LARGE as usize + 12_345);
+        let root = store.file(&content, &parameters.with_raw_leaves(raw_leaves));
+        let mut fetch = Fetch::new(root.cid, Selector::Entity { range: None }, Limits::default()).in_place();
+        let (mut written, mut has_begun, mut under_way) = (vec![0; content.len()], false, vec![]);
+
+        while !fetch.is_done() {
+            under_way.extend(std::iter::from_fn(|| fetch.poll_want()));
+            // The last that was asked for comes first.
+            if let Some(want) = under_way.pop() {
+                if let Some(bytes) = store.leaf(&want.cid) {
+                    let Place { at, len } = want.place.filter(|_| has_begun).expect("its place is known");
+                    assert_eq!(len, bytes.len() as u64);
+                    written[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+                }
+                store.deliver(&mut fetch, &want.cid).unwrap();
+            }
+            while let Some(output) = fetch.poll_output() {
+                has_begun |= matches!(output, Output::File { .. });
+            }
+        }
+
+        assert!(written == content, "raw leaves: {raw_leaves}");
+        assert_eq!(
+            fetch.progress(),
+            Progress { blocks: 43 + 7 + 1, bytes: content.len() as u64, total: Some(root.size) }
+        );
+    }
+}
+
+#[test]
+fn nothing_has_a_place_where_it_is_not_the_whole_of_a_large_file() {
+    let mut store = Store::default();
+    let large = store.file(&sample(LARGE as usize + 1), &Parameters::V1_2025);
+    let folder = store.folder(&[("a", large)]);
+    let below = store.file(&sample(LARGE as usize - 1), &Parameters::V1_2025);
+    for root in [folder, below] {
+        let mut fetch = Fetch::new(root.cid, Selector::Entity { range: None }, Limits::default()).in_place();
+        while !fetch.is_done() {
+            while let Some(want) = fetch.poll_want() {
+                assert_eq!(want.place, None);
+                store.deliver(&mut fetch, &want.cid).unwrap();
+            }
+            while fetch.poll_output().is_some() {}
+        }
+    }
+}
+
 /// Blocks, and how they are delivered.
 #[derive(Default)]
 struct Store(BTreeMap<Cid, Block>);
@@ -221,6 +273,11 @@ impl Store {
         let (blocks, root) = importer.finish().unwrap();
         self.put_all(blocks);
         root
+    }
+
+    /// The bytes of a file in a block that is no interior node.
+    fn leaf(&self, cid: &Cid) -> Option<Vec<u8>> {
+        unixfs::Wrapping::of(&self.0[cid]).map(|(_, bytes)| bytes.to_vec())
     }
 
     fn deliver(&self, fetch: &mut Fetch, cid: &Cid) -> Result<(), DagError> {

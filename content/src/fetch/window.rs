@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{DagError, Limits, Output, Path};
+use super::{DagError, Limits, Output, Path, Place};
 use crate::block::MAX_BLOCK_SIZE;
 use crate::unixfs::shard::Prefix;
 
@@ -19,12 +19,14 @@ pub(super) type Key = Vec<u32>;
 pub(super) enum Item {
     /// An entry of a folder, or the root: what it is, its block says. `guess` is its length as its folder gives it.
     Entity { cid: Cid, path: Path, guess: Option<u64> },
-    /// A leaf of a file, `size` bytes long, of which `take` after `skip` are put out.
-    Leaf { cid: Cid, size: u64, skip: u64, take: u64 },
+    /// A file of `size` bytes of which nothing is asked for before it has begun.
+    Held { cid: Cid, size: u64 },
+    /// A leaf of a file, `size` bytes long, of which `take` after `skip` are put out; `at` is its place in the file that began.
+    Leaf { cid: Cid, size: u64, skip: u64, take: u64, at: Option<u64> },
     /// A block of a DAG of any kind.
     Link { cid: Cid },
-    /// An interior node of a file, `size` bytes long, of which `take` after `skip` are put out.
-    Part { cid: Cid, size: u64, skip: u64, take: u64 },
+    /// An interior node of a file, or a leaf with something around it, in the same way.
+    Part { cid: Cid, size: u64, skip: u64, take: u64, at: Option<u64> },
     /// Here, and waiting for its turn.
     Ready(Output),
     /// A shard of the folder at `path`, with names of this place.
@@ -39,7 +41,14 @@ impl Item {
             | Self::Link { cid }
             | Self::Part { cid, .. }
             | Self::Shard { cid, .. } => Some(*cid),
-            Self::Ready(_) => None,
+            Self::Held { .. } | Self::Ready(_) => None,
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match *self {
+            Self::Leaf { size, at, .. } | Self::Part { size, at, .. } => at.map(|at| Place { at, len: size }),
+            _ => None,
         }
     }
 
@@ -50,7 +59,8 @@ impl Item {
             Self::Ready(Output::Directory { path, .. } | Output::File { path, .. } | Output::Symlink { path, .. }) => {
                 path.len()
             }
-            Self::Leaf { .. } | Self::Link { .. } | Self::Part { .. } | Self::Ready(Output::Bytes { .. }) => 0,
+            Self::Held { .. } | Self::Leaf { .. } | Self::Link { .. } | Self::Part { .. } => 0,
+            Self::Ready(Output::Bytes { .. }) => 0,
         };
         let keys = 2 * (size_of::<Key>() + size_of_val(&key[..]));
         size_of::<Self>() + keys + path * size_of::<Bytes>()
@@ -63,7 +73,7 @@ impl Item {
             Self::Leaf { size, .. } => (*size).min(MAX_BLOCK_SIZE as u64),
             Self::Link { .. } | Self::Part { .. } | Self::Shard { .. } => ENTRY_WEIGHT,
             Self::Ready(Output::Bytes { len, .. }) => *len,
-            Self::Ready(_) => 0,
+            Self::Held { .. } | Self::Ready(_) => 0,
         }
     }
 }
@@ -94,7 +104,7 @@ impl Window {
     }
 
     /// The first piece that needs a block which was not asked for, if it is first of all or there is room ahead.
-    pub(super) fn next_unasked(&mut self, limits: &Limits) -> Option<(Key, Cid)> {
+    pub(super) fn next_unasked(&mut self, limits: &Limits) -> Option<(Key, Cid, Option<Place>)> {
         let key = self.unasked.first()?;
         let is_first = self.items.first_key_value().is_some_and(|(first, _)| first == key);
         let item = &self.items[key];
@@ -108,7 +118,18 @@ impl Window {
         let item = item.clone();
         let key = self.unasked.pop_first().expect("looked at above");
         self.count(&item);
-        Some((key, cid))
+        Some((key, cid, item.place()))
+    }
+
+    /// If what comes first is held back, it may be asked for; true if it was.
+    pub(super) fn release(&mut self) -> bool {
+        let Some(first) = self.items.first_entry() else { return false };
+        let Item::Held { cid, size } = *first.get() else { return false };
+        let (key, held) = first.remove_entry();
+        self.uncount(&held);
+        self.memory -= held.memory(&key);
+        self.insert(key, Item::Part { cid, size, skip: 0, take: size, at: Some(0) });
+        true
     }
 
     /// Takes a piece whose block came.
@@ -176,8 +197,8 @@ mod tests {
         let path = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
         window.insert(vec![0], Item::Entity { cid: Cid::default(), path: path.clone(), guess: None });
         window.insert(vec![0, 1], Item::Link { cid: Cid::default() });
-        let (key, _) = window.next_unasked(&Limits::default()).expect("one is first");
-        let (link, _) = window.next_unasked(&Limits::default()).expect("there is room ahead");
+        let (key, ..) = window.next_unasked(&Limits::default()).expect("one is first");
+        let (link, ..) = window.next_unasked(&Limits::default()).expect("there is room ahead");
         assert!(window.memory > 2 * size_of::<Item>() && window.check(&Limits::default()).is_ok());
         assert!(window.check(&Limits { memory: window.memory - 1, ..Limits::default() }).is_err());
 
