@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod kubo;
 pub mod lan;
+pub mod mount;
 pub mod program;
 pub mod relay;
 pub mod repository;
@@ -18,6 +19,7 @@ mod transcript;
 pub use daemon::Daemon;
 pub use kubo::Kubo;
 pub use lan::{Host, Lan};
+pub use mount::Mount;
 pub use program::{Call, Finished, Memory, Program, Running};
 pub use relay::Relay;
 pub use repository::Repository;

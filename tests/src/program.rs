@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kubo;
 use crate::lan::Host;
+use crate::mount::Mount;
 use crate::transcript::{Transcript, Wait};
 
 /// One of the programs under test.
@@ -84,6 +85,14 @@ impl Call {
         let mut before: Vec<&OsStr> = arguments.iter().map(|argument| argument.as_ref()).collect();
         before.push(self.command.get_program());
         self.command = rebuilt(&self.command, program.as_ref(), &before);
+        self
+    }
+
+    /// Has it run where a file system is mounted, in the folder `/`.
+    pub fn within(mut self, mount: &Mount) -> Call {
+        let [program, namespace] = mount.prefix();
+        let own = self.command.get_program().to_owned();
+        self.command = rebuilt(&self.command, program.as_ref(), &[namespace.as_ref(), &own]);
         self
     }
 
@@ -265,6 +274,8 @@ impl Running {
             }
             assert!(Instant::now() < deadline, "{} took longer than {:?}: {}", self.shown, self.limit, self.said());
         }
+        // It has ended and was not waited for: its counters are still there.
+        let written = counter(self.child.id(), "io", "wchar:").unwrap_or_default();
         let status = self.child.wait().expect("our own child");
         Finished {
             code: status.code(),
@@ -273,6 +284,7 @@ impl Running {
             stderr: String::from_utf8_lossy(&self.stderr.bytes()).into_owned(),
             elapsed: self.started.elapsed(),
             peak_memory: self.peak,
+            written,
             shown: self.shown.clone(),
         }
     }
@@ -324,6 +336,8 @@ pub struct Finished {
     pub elapsed: Duration,
     /// The most it held in memory, in bytes, but for its last milliseconds.
     pub peak_memory: u64,
+    /// Bytes that it wrote to files and pipes; what went to sockets is not among them.
+    pub written: u64,
     shown: String,
 }
 
@@ -364,7 +378,12 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 }
 
 fn memory(process: u32, field: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    Some(counter(process, "status", field)? * 1024)
+}
+
+/// A number that the system keeps of a process.
+fn counter(process: u32, file: &str, field: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/{file}")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
