@@ -20,6 +20,7 @@ mod handover;
 mod id;
 mod ls;
 mod multipart;
+pub mod outlet;
 mod pin;
 mod ping;
 mod refs;

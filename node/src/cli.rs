@@ -142,17 +142,18 @@ async fn run(command: Command, global: Global, output: Output) -> Outcome {
 async fn run_to_end(command: Command, global: Global, output: Output) -> Outcome {
     let mut signals = Signals::new()?;
     let deadline = Deadline::of(&command, &global);
+    let interrupted = || Failure::interrupted(command.goes_on());
     let mut carried = Carried { output, input: StandardInput::default() };
     for attempt in 1.. {
         let opening = Session::open(global.clone(), carried, command.need());
         let mut session = tokio::select! {
             session = opening => session?,
-            () = signals.next() => return Err(Failure::interrupted()),
+            () = signals.next() => return Err(interrupted()),
             failure = deadline.passed() => return Err(failure),
         };
         let outcome = tokio::select! {
             outcome = dispatch(command.clone(), &mut session) => outcome,
-            () = signals.next() => Err(Failure::interrupted()),
+            () = signals.next() => Err(interrupted()),
             failure = deadline.passed() => Err(failure),
         };
         match outcome {
@@ -177,7 +178,7 @@ async fn end(outcome: Outcome, session: Session, signals: &mut Signals) -> Outco
     }
     let closed = tokio::select! {
         closed = session.close() => closed,
-        () = signals.next() => Err(Failure::interrupted()),
+        () = signals.next() => Err(Failure::interrupted(false)),
     };
     outcome.and(closed)
 }
@@ -222,6 +223,11 @@ impl Command {
     /// Whether it goes on until somebody ends it.
     fn is_endless(&self) -> bool {
         matches!(self, Self::Send(_))
+    }
+
+    /// Whether, called again, it goes on where it was stopped.
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Get(_))
     }
 
     /// Whether it ends for want of somebody who delivers.

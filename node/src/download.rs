@@ -6,6 +6,7 @@
 
 mod failure;
 mod gather;
+mod in_place;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,9 @@ use bytes::Bytes;
 use cid::Cid;
 use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
-use cidra_content::fetch::{self, DagError, Fetch, Limits, Output, Path, Progress, Selector};
+use cidra_content::fetch::{self, Fetch, Limits, Output, Path, Progress, Selector};
 use cidra_content::hash;
-use cidra_content::unixfs::{Entity, Metadata};
+use cidra_content::unixfs::Metadata;
 use futures::future::join_all;
 use libp2p::Multiaddr;
 use tokio::time::{Instant, sleep_until};
@@ -29,6 +30,7 @@ use crate::node::Node;
 use crate::store::{Lease, Located, StoreError};
 pub use failure::FetchError;
 pub(crate) use gather::gather;
+use in_place::{Placing, part};
 use report::Patience;
 
 /// How a download may go about it.
@@ -76,6 +78,11 @@ pub enum DownloadEvent {
     },
     /// The next bytes of the file that began last.
     Bytes(Bytes),
+    /// All bytes of the file that began last stand in the one that was given for it, and are on the disk.
+    Placed {
+        /// How many they are.
+        size: u64,
+    },
     /// Told about twice a second.
     State(State),
 }
@@ -107,6 +114,7 @@ pub struct Download {
     waiting: usize,
     /// Whether it relies on blocks that are only in files into which they were fetched.
     borrows: bool,
+    placing: Option<Placing>,
     state_due: Instant,
     ended: bool,
 }
@@ -125,6 +133,7 @@ impl Download {
             ready: VecDeque::new(),
             waiting: 0,
             borrows: false,
+            placing: None,
             state_due: now + STATE_EVERY,
             ended: false,
         }
@@ -199,6 +208,7 @@ impl Download {
 
     /// One step of work: ask for what may be asked for, else put out what is ready, else wait for a block.
     async fn advance(&mut self) -> Result<(), FetchError> {
+        self.tell(Instant::now()).await;
         let mut wanted = vec![];
         while wanted.len() < LOOK_UP {
             let Some(want) = self.fetch.poll_want() else { break };
@@ -223,6 +233,10 @@ impl Download {
 
     /// What is in the store is handed to the machine, the rest is wanted from peers.
     async fn look_up(&mut self, wanted: Vec<fetch::Want>) -> Result<(), FetchError> {
+        let wanted = self.find_in_place(wanted).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let located = self.node.store().look_up(wanted.iter().map(|want| want.cid).collect()).await?;
         let mut absent = vec![];
         let mut nodes = vec![];
@@ -233,7 +247,8 @@ impl Download {
             };
             let copies = is_borrowed && self.options.keep;
             self.borrows |= is_borrowed && !copies;
-            match want.cid.codec() == RAW && !copies {
+            // A file may have changed; what is to be written elsewhere has to be read.
+            match want.cid.codec() == RAW && !is_borrowed && self.placing.is_none() {
                 true => self.fetch.handle_leaf(&want.cid, u64::from(length))?,
                 false => nodes.push((*want, copies)),
             }
@@ -248,7 +263,11 @@ impl Download {
                 if *copies {
                     self.node.store().put(vec![block.clone()]).await?;
                 }
-                self.fetch.handle_block(&block)?;
+                self.copy_in_place(want, &block).await?;
+                match want.cid.codec() {
+                    RAW => self.fetch.handle_leaf(&want.cid, block.data().len() as u64)?,
+                    _ => self.fetch.handle_block(&block)?,
+                }
             }
         }
         self.want(absent).await
@@ -268,6 +287,9 @@ impl Download {
             self.session = Some(session);
             self.patience.begin(Instant::now());
         }
+        if let Some(placing) = &mut self.placing {
+            placing.expect(&absent);
+        }
         let session = self.session.as_mut().expect("opened above");
         self.waiting += absent.len();
         session.want(absent.iter().map(|want| (want.cid, want.priority)).collect()).await;
@@ -275,6 +297,9 @@ impl Download {
     }
 
     async fn put_out(&mut self, outputs: Vec<Output>) -> Result<(), FetchError> {
+        if self.placing.is_some() {
+            return self.put_in_place(outputs).await;
+        }
         let read = outputs.into_iter().map(|output| event(&self.node, output));
         let events: Vec<DownloadEvent> = join_all(read).await.into_iter().collect::<Result<_, _>>()?;
         self.ready.extend(events);
@@ -294,22 +319,22 @@ impl Download {
         match event {
             Some(SessionEvent::Delivered { cid, .. }) => {
                 self.patience.delivered(now);
-                let mut came = vec![fetch::Want { cid, priority: 0 }];
+                let mut came = vec![cid];
                 while let Some(SessionEvent::Delivered { cid, .. }) = session.try_next() {
-                    came.push(fetch::Want { cid, priority: 0 });
+                    came.push(cid);
                 }
                 self.waiting = self.waiting.saturating_sub(came.len());
+                let came = came.into_iter().map(|cid| {
+                    let place = self.placing.as_mut().and_then(|placing| placing.came(&cid));
+                    fetch::Want { cid, priority: 0, place }
+                });
+                let came = came.collect();
                 return self.look_up(came).await;
             }
             Some(SessionEvent::Missing { cid, report }) => self.patience.missing(cid, report),
             None => {}
         }
-        if now >= self.state_due {
-            self.state_due = now + STATE_EVERY;
-            let state = self.state().await;
-            self.patience.received(state.received, now);
-            self.ready.push_back(DownloadEvent::State(state));
-        }
+        self.tell(now).await;
         if !self.patience.is_over(now) {
             return Ok(());
         }
@@ -319,6 +344,16 @@ impl Download {
         };
         let missing = self.fetch.missing(1).first().copied().unwrap_or(self.root);
         Err(self.patience.end(missing, last.as_ref(), now))
+    }
+
+    /// Tells how it stands, where that is due.
+    async fn tell(&mut self, now: Instant) {
+        if now >= self.state_due {
+            self.state_due = now + STATE_EVERY;
+            let state = self.state().await;
+            self.patience.received(state.received, now);
+            self.ready.push_back(DownloadEvent::State(state));
+        }
     }
 
     async fn finish(&mut self) -> Result<(), FetchError> {
@@ -346,9 +381,7 @@ async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError>
         Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
         Output::Bytes { cid, skip, len } => {
             let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
-            let entity = Entity::parse(&block).map_err(DagError::from)?;
-            let bytes = entity.into_file().map(|file| file.data().clone()).unwrap_or_default();
-            DownloadEvent::Bytes(bytes.slice(skip as usize..(skip + len) as usize))
+            DownloadEvent::Bytes(part(&block, skip, len)?)
         }
     })
 }

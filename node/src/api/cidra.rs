@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use bytes::Bytes;
-use cidra_content::fetch::Selector;
+use cidra_content::fetch::{LARGE, Selector};
 use cidra_content::unixfs::{Entity, Metadata, Time};
 use serde_json::json;
 
@@ -17,11 +17,12 @@ use super::call::Call;
 use super::cat::length;
 use super::doors::Way;
 use super::id::AGENT;
+use super::outlet::{Outlet, Reply};
 use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
 use super::upload::Chunks;
 use super::wishes::Wishes;
 use crate::add::{Added, Entry as Imported, Pin};
-use crate::download::{DownloadEvent, State as Progress};
+use crate::download::{Download, DownloadEvent, State as Progress};
 use crate::node::Node;
 
 /// A tree of frames in, a file in it perhaps only named; notes `{"Name", "Hash", "Size"}` out, each when it is durable, then `End` or `Error`.
@@ -173,7 +174,9 @@ pub(super) async fn send_end(output: &Output, result: Result<(), &Failure>) {
 }
 
 /// A path in; the tree that it names out, with notes of the progress. The first note is `{"Hash"}`, what the path led to.
-pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
+///
+/// With an outlet the note `{"Place"}` asks where a file is to be written, whose size it gives, and `{"Placed"}` where it stands.
+pub(super) async fn get(State(node): State<Node>, outlet: Option<Extension<Outlet>>, call: Call) -> Answer {
     let path = call.path()?;
     let options = call.fetch_options()?;
     let form = call.cid_form()?;
@@ -182,8 +185,16 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
         let result: Result<(), Failure> = async {
             send_note(&output, json!({"Hash": form.text(&cid)})).await?;
             let mut download = node.download(cid, Selector::Entity { range: None }, options);
+            if outlet.is_some() {
+                download = download.in_place();
+            }
             while let Some(event) = download.next().await {
-                send_event(&output, event?).await?;
+                let event = event?;
+                let ask = outlet.as_ref().and_then(|_| Ask::after(&event));
+                send_event(&output, event).await?;
+                if let (Some(Extension(outlet)), Some(ask)) = (&outlet, ask) {
+                    ask.put(outlet, &mut download, &output).await?;
+                }
             }
             send_note(&output, progress(&download.state().await)).await
         }
@@ -192,6 +203,44 @@ pub(super) async fn get(State(node): State<Node>, call: Call) -> Answer {
         Ok(())
     })
     .await
+}
+
+/// What the command line is asked.
+enum Ask {
+    /// Where a file of so many bytes shall be written.
+    Place(u64),
+    /// Where the file is, now that it is whole.
+    Placed(u64),
+}
+
+impl Ask {
+    fn after(event: &DownloadEvent) -> Option<Self> {
+        match event {
+            DownloadEvent::File { path, size, .. } if path.is_empty() && *size >= LARGE => Some(Self::Place(*size)),
+            DownloadEvent::Placed { size } => Some(Self::Placed(*size)),
+            _ => None,
+        }
+    }
+
+    async fn put(self, outlet: &Outlet, download: &mut Download, output: &Output) -> Result<(), Failure> {
+        send_note(
+            output,
+            match self {
+                Self::Place(size) => json!({"Place": size}),
+                Self::Placed(size) => json!({"Placed": size}),
+            },
+        )
+        .await?;
+        match (self, outlet.reply().await) {
+            (Self::Place(size), Some(Reply::Into(file, path))) => {
+                let shown = path.display().to_string();
+                let placed = download.place(file, path, size);
+                placed.map_err(|error| Failure::failed(format!("cannot write {shown}: {error}"))).map(|_| ())
+            }
+            (Self::Placed(_), Some(Reply::Stands(path))) => Ok(download.settle(path).await?),
+            _ => Ok(()),
+        }
+    }
 }
 
 async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure> {
@@ -209,6 +258,7 @@ async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure
             return Ok(());
         }
         DownloadEvent::State(state) => return send_note(output, progress(&state)).await,
+        DownloadEvent::Placed { .. } => return Ok(()),
     };
     output.bytes(Frame::Entry(entry).encode()?).await;
     Ok(())

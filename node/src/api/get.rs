@@ -51,7 +51,7 @@ async fn archive(mut download: Download, root: String, output: Output) -> Result
                 output.bytes(bytes).await;
                 continue;
             }
-            DownloadEvent::State(_) => continue,
+            DownloadEvent::State(_) | DownloadEvent::Placed { .. } => continue,
         };
         output.bytes(zeros(std::mem::take(&mut padding))).await;
         output.bytes(head).await;

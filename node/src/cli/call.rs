@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::mpsc;
 
 use super::failure::{Failure, Outcome};
+use crate::api::outlet::Outlet;
 
 /// A body on its way to or from the RPC.
 pub(super) type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -22,12 +23,13 @@ pub(super) struct Call {
     query: String,
     content_type: Option<String>,
     body: Body,
+    outlet: Option<Outlet>,
 }
 
 impl Call {
     /// A call of `/api/v0/` and the command.
     pub(super) fn new(command: &str) -> Self {
-        Self { command: command.to_owned(), query: String::new(), content_type: None, body: empty() }
+        Self { command: command.to_owned(), query: String::new(), content_type: None, body: empty(), outlet: None }
     }
 
     /// One positional argument.
@@ -62,6 +64,12 @@ impl Call {
     /// A named argument that is true or false.
     pub(super) fn flag(self, name: &str, value: bool) -> Self {
         self.option(name, if value { "true" } else { "false" })
+    }
+
+    /// Where files are to be written, for a node in this process: nothing else hears of it.
+    pub(super) fn outlet(mut self, outlet: Option<Outlet>) -> Self {
+        self.outlet = outlet;
+        self
     }
 
     /// A body whose pieces come through a channel; it ends when the channel does.
@@ -109,6 +117,10 @@ impl Call {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
+        let request = match self.outlet {
+            Some(outlet) => request.extension(outlet),
+            None => request,
+        };
         request.body(self.body).map_err(|error| Failure::usage(format!("these arguments make no request: {error}")))
     }
 }

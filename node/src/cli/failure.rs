@@ -76,8 +76,13 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    pub(super) fn interrupted() -> Self {
-        Self::new(Exit::Interrupted, "interrupted")
+    /// Somebody stopped it; whether the same command goes on from there.
+    pub(super) fn interrupted(goes_on: bool) -> Self {
+        let message = match goes_on {
+            true => "interrupted: run the same command again, it goes on where it stopped",
+            false => "interrupted",
+        };
+        Self::new(Exit::Interrupted, message)
     }
 
     /// A message in front of an error and all that caused it.

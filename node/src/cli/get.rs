@@ -20,6 +20,7 @@ use super::content_argument::{Content, Fetching};
 use super::failure::{Exit, Failure, Outcome};
 use super::progress::Progress;
 use super::session::Session;
+use crate::api::outlet::{Outlet, Reply};
 use crate::api::tree::{Frame, Kind};
 
 /// Fetch content and save it to files
@@ -41,10 +42,15 @@ pub(super) struct Arguments {
     fetching: Fetching,
 }
 
-/// How it stands, as the node tells from time to time.
+/// How it stands, as the node tells from time to time, and what it asks.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct State {
+    bytes: u64,
+    /// Where a file of so many bytes is to be written.
+    place: Option<u64>,
+    /// Where the file of so many bytes is, now that it is written.
+    placed: Option<u64>,
     total: Option<u64>,
     received: u64,
     peers: u64,
@@ -58,10 +64,13 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
     let mut progress = Progress::start(session.shows_progress(), &searching);
     let call = Call::new("cidra/get").argument(&arguments.path);
     let call = arguments.fetching.into_call(call, &session.global);
+    let (outlet, replies) = Outlet::new();
+    let call = call.outlet(session.is_host().then_some(outlet));
     let mut answer = progress.watch(session.client.send(call)).await?;
     let mut received = 0;
     let mut begun = false;
     let mut bytes = 0;
+    let mut is_placed = false;
     loop {
         match progress.watch(answer.frame()).await? {
             Some(Frame::Entry(entry)) => {
@@ -81,7 +90,22 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
                 progress.advance(data.len() as u64);
             }
             Some(Frame::Note(note)) => {
-                show(&note, &searching, &mut received, &mut progress);
+                let state: State = serde_json::from_value(Value::Object(note.clone())).unwrap_or_default();
+                // Whoever asked is gone when it does not take the answer.
+                if state.place.is_some() {
+                    let part = writer.part_file()?;
+                    is_placed = part.is_some();
+                    let _ = replies.try_send(part.map_or(Reply::Bytes, |(file, path)| Reply::Into(file, path)));
+                }
+                if let Some(placed) = state.placed {
+                    bytes = placed;
+                    let path = writer.placed(placed)?;
+                    let _ = replies.try_send(path.map_or(Reply::Bytes, Reply::Stands));
+                }
+                if is_placed {
+                    progress.reach(state.bytes);
+                }
+                show(&state, &searching, &mut received, &mut progress);
                 report(&note, session)?;
             }
             Some(Frame::Error(failed)) => return Err(Failure::new(Exit::from_code(failed.exit), failed.message)),
@@ -106,8 +130,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
     }
 }
 
-fn show(note: &Map<String, Value>, searching: &str, received: &mut u64, progress: &mut Progress) {
-    let Ok(state) = serde_json::from_value::<State>(Value::Object(note.clone())) else { return };
+fn show(state: &State, searching: &str, received: &mut u64, progress: &mut Progress) {
     if let Some(total) = state.total.filter(|total| *total > 0) {
         progress.set_total(total);
     }

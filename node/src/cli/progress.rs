@@ -61,6 +61,13 @@ impl Progress {
         }
     }
 
+    /// So many bytes in all so far, if they are more than those that were counted.
+    pub(super) fn reach(&mut self, bytes: u64) {
+        if self.display.as_ref().is_some_and(|display| bytes > display.bar.position()) {
+            self.set(bytes, None);
+        }
+    }
+
     /// So many bytes in all so far, and of how many, where that is known.
     pub(super) fn set(&mut self, bytes: u64, total: Option<u64>) {
         let Some(display) = &mut self.display else { return };

@@ -120,6 +120,11 @@ impl Session {
         matches!(self.place, Place::Guest { .. })
     }
 
+    /// Whether this process does the work itself.
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self.place, Place::Ours { .. })
+    }
+
     /// Whether the work is done on another machine, perhaps.
     pub(super) fn is_elsewhere(&self) -> bool {
         matches!(self.place, Place::Elsewhere)

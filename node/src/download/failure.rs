@@ -1,5 +1,7 @@
 //! Why a download ends without its content.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cid::Cid;
@@ -75,6 +77,14 @@ pub enum FetchError {
         /// What is wrong with it.
         source: Box<ipld::NodeError>,
     },
+    /// The file that it is written into cannot be written.
+    #[error("cannot write {}{}", path.display(), advice(source))]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The node was stopped meanwhile.
     #[error("the node stopped while it fetched")]
     Stopped,
@@ -98,5 +108,14 @@ impl FetchError {
             self,
             Self::NoSuchKey { .. } | Self::NoSuchName { .. } | Self::NotHere { .. } | Self::NotDelivered { .. }
         )
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (make room and run the same command again, it goes on where it stopped)"
+        }
+        _ => "",
     }
 }

@@ -263,7 +263,7 @@ impl Blocks {
         let cids = blocks.iter().map(|block| *block.cid()).collect();
         let store = self.store.clone();
         let put = async move {
-            let result = store.put(blocks).await;
+            let result = store.receive(blocks).await;
             drop(budgets);
             Done::Stored { cids, result }
         };

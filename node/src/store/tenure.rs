@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, RwLock, RwLockReadGuard, watch};
 use super::lease::Leases;
 use super::limit::Limit;
 use super::local::Local;
+use super::part_file::PartFiles;
 use super::remote::Remote;
 use super::wire::{CidText, cids, texts};
 use super::{Lease, OpenError, Options, Store, StoreError};
@@ -29,6 +30,7 @@ pub(super) struct Tenure {
     /// Whose turn it is to collect.
     pub(super) collecting: Arc<Mutex<()>>,
     pub(super) limit: Limit,
+    pub(super) part_files: PartFiles,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl Tenure {
             leases: Leases::default(),
             collecting: Arc::default(),
             limit: Limit::default(),
+            part_files: PartFiles::default(),
         }
     }
 

@@ -1,8 +1,14 @@
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cidra_content::block::{DAG_PB, RAW};
 use cidra_content::exchange::Order;
+use cidra_content::fetch::Place;
+use cidra_content::unixfs::{FileImporter, Parameters};
 use cidra_content::{Block, Cid};
 use cidra_node::network::{Config, ConnectError, Session, SwarmKey};
+use cidra_node::store::PartFile;
 
 use crate::house::{House, QUIC, TCP, config, delivered, until};
 
@@ -62,6 +68,41 @@ async fn many_blocks_of_all_sizes_come_whole() {
     }
 
     bob.fetch(&blocks[1..], vec![alice.address().await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_for_a_part_file_stands_there_alone_and_is_served_from_there() {
+    let houses = [House::with(config(TCP)).await, House::with(config(TCP)).await, House::with(config(TCP)).await];
+    let [alice, bob, carol] = &houses;
+    let (leaf, other) = (alice.keep(300_000).await, alice.keep(300_000).await);
+    let wrapped = Block::new(DAG_PB, FileImporter::new(Parameters::V0_2015).wrap_leaf(vec![7; 1_000].into()));
+    let wrapped = alice.keep_block(wrapped).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("film.cidra-part");
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    let part = Arc::new(PartFile::new(file, path.clone()).unwrap().unwrap());
+    bob.store.fill(&part);
+    part.expect(leaf.cid(), Place { at: 5_000, len: 300_000 });
+    part.expect(wrapped.cid(), Place { at: 1_000, len: 1_000 });
+    // Not as long as it is said to be: it stands nowhere.
+    part.expect(other.cid(), Place { at: 400_000, len: 1 });
+
+    bob.fetch(&[leaf.clone(), wrapped.clone(), other.clone()], vec![alice.address().await]).await;
+
+    let written = std::fs::read(&path).unwrap();
+    assert_eq!(written.len(), 305_000);
+    assert_eq!(written[5_000..], leaf.data()[..]);
+    assert_eq!(written[1_000..2_000], [7; 1_000]);
+    let cids = [&leaf, &wrapped, &other].map(|block| *block.cid());
+    let located = bob.store.look_up(cids.to_vec()).await.unwrap();
+    assert_eq!(located.iter().map(|found| found.unwrap().is_borrowed).collect::<Vec<_>>(), [true, true, false]);
+    carol.fetch(&[leaf.clone(), wrapped], vec![bob.address().await]).await;
+
+    // Whoever lets go of the file gets the next ones as ever.
+    drop(part);
+    let late = alice.keep(100).await;
+    bob.fetch(std::slice::from_ref(&late), vec![alice.address().await]).await;
+    assert_eq!(bob.store.sources_of(vec![*late.cid()]).await.unwrap(), [None]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,9 +54,9 @@ impl Folder {
         self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// Opens a file in it for writing, making it where there is none. What it holds stays.
+    /// Opens a file in it for reading and writing, making it where there is none. What it holds stays.
     pub(super) fn create_or_open(&self, name: &OsStr) -> io::Result<File> {
-        self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK)
+        self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK)
     }
 
     /// Opens a file in it for reading.
@@ -124,6 +124,15 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// Puts its names on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.fd) {
+            // Some file systems cannot, and need not.
+            Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes the lock of the folder; false when another process has it.

@@ -1,10 +1,10 @@
 //! One file on its way to its place. Until it is whole it stands elsewhere, and what stands in its place is compared, not written.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -106,6 +106,25 @@ impl Sink {
         Ok(())
     }
 
+    /// The file that is not whole yet and where it stands, for whoever can write it leaf by leaf. `None`: it has to be written
+    /// from its beginning to its end.
+    pub(super) fn part_file(&self) -> Outcome<Option<(File, PathBuf)>> {
+        let (State::Parted(file), 0, Some(part)) = (&self.state, self.came, &self.place.part) else { return Ok(None) };
+        let failed = |error: io::Error| cannot_write(&part.path, &error);
+        let Ok(path) = absolute(&part.path, &part.name) else { return Ok(None) };
+        // So that what is known of its blocks after a power cut leads to it.
+        part.folder.sync().map_err(failed)?;
+        Ok(Some((file.try_clone().map_err(failed)?, path)))
+    }
+
+    /// So many bytes were written into the [part file](Self::part_file): all of them. Puts it in its place.
+    pub(super) fn end_placed(mut self, bytes: u64) -> Outcome<(Saved, Option<PathBuf>)> {
+        self.came = bytes;
+        let place = self.place.clone();
+        let saved = self.end()?;
+        Ok((saved, absolute(&place.path, &place.name).ok()))
+    }
+
     /// Ends with what came, and puts it in its place.
     pub(super) fn end(mut self) -> Outcome<Saved> {
         if self.size.is_some_and(|size| size != self.came) {
@@ -133,6 +152,9 @@ impl Sink {
             file.set_modified(time)?;
         }
         match &self.place.part {
+            Some(part) if !part.folder.holds(&part.name, file)? => {
+                Err(io::Error::other(format!("{} was replaced meanwhile", part.path.display())))
+            }
             Some(part) => part.folder.rename(&part.name, &self.place.folder, &self.place.name, self.place.force),
             None => Ok(()),
         }
@@ -150,6 +172,12 @@ impl Sink {
         self.state = State::Parted(part);
         Ok(())
     }
+}
+
+/// The path without any symlink in it but its last name.
+fn absolute(path: &Path, name: &OsStr) -> io::Result<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(folder.canonicalize()?.join(name))
 }
 
 /// Who owns a file is nothing that content decides, so no more than these.

@@ -1,5 +1,6 @@
 //! A file or a folder from the wire, saved under one name. Until all of it is there nothing stands under that name.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ enum Root {
     /// The path of the folder's own entry, which those below begin with.
     Folder(Vec<u8>, Box<Tree>, Form),
     Symlink(Saved),
+    /// A file that was written leaf by leaf.
+    Placed(Saved),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +78,30 @@ impl Writer {
         }
     }
 
+    /// The file that came last while it is not whole, and its absolute path, if it is all that comes and is written.
+    pub(super) fn part_file(&self) -> Outcome<Option<(File, PathBuf)>> {
+        match &self.root {
+            Some(Root::File(sink)) => sink.part_file(),
+            _ => Ok(None),
+        }
+    }
+
+    /// So many bytes were written into that file: all of them. Puts it in its place; the absolute path of that.
+    pub(super) fn placed(&mut self, bytes: u64) -> Outcome<Option<PathBuf>> {
+        let Some(Root::File(sink)) = self.root.take() else {
+            return Err(Failure::failed("the node placed a file that nobody gave it"));
+        };
+        let (saved, path) = sink.end_placed(bytes)?;
+        self.root = Some(Root::Placed(saved));
+        Ok(path)
+    }
+
     /// Puts what came in its place.
     pub(super) fn finish(self) -> Outcome<Saved> {
         let failed = |error: io::Error| cannot_write(&self.target.path(), &error);
         let (tree, form) = match self.root {
             Some(Root::File(sink)) => return sink.end(),
-            Some(Root::Symlink(saved)) => return Ok(saved),
+            Some(Root::Symlink(saved) | Root::Placed(saved)) => return Ok(saved),
             Some(Root::Folder(_, tree, form)) => (tree, form),
             None => return Err(Failure::failed("the node sent nothing")),
         };
