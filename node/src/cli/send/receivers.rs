@@ -96,11 +96,19 @@ impl Receivers {
         let was = std::mem::replace(&mut receiver.said, said);
         receiver.reached = receiver.reached.max(receiver.said.reached(total));
         receiver.pace.at(receiver.said.bytes, now);
+        // One that came and went between two looks is known by its machine when it comes again.
+        let name = receiver.said.address.as_ref().and_then(host).filter(|name| *name != receiver.name);
+        let is_fresh = name.is_some();
+        if let Some(name) = name {
+            receiver.bar.iter().for_each(|bar| bar.set_prefix(name.clone()));
+            receiver.name = name;
+        }
         if self.display.is_some() {
             return;
         }
         match (was.address, &receiver.said.address) {
             (Some(_), None) => say(&receiver.farewell(total)),
+            (None, Some(_)) if is_fresh => say(&format!("{} fetches it", receiver.name)),
             (None, Some(_)) => say(&format!("{} is back", receiver.name)),
             _ => {}
         }
@@ -267,6 +275,18 @@ mod tests {
 
         assert_eq!(events[0]["Address"], Value::Null);
         assert_eq!(receivers.update(&note(json!([])), now).unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_was_seen_too_late_gets_its_name_when_it_comes_again() {
+        let (mut receivers, now) = (Receivers::new(100, false), Instant::now());
+        receivers.update(&at(10, 10, None), now).unwrap();
+        assert_eq!(receivers.known.values().next().unwrap().name, "…cdefghij");
+
+        receivers.update(&at(20, 20, ADDRESS), now).unwrap();
+        assert_eq!(receivers.known.values().next().unwrap().name, "10.0.0.9");
+        receivers.update(&at(20, 20, None), now).unwrap();
+        assert_eq!(receivers.known.values().next().unwrap().name, "10.0.0.9");
     }
 
     #[tokio::test]
