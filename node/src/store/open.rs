@@ -169,12 +169,31 @@ impl Opening<'_> {
             _ => {}
         }
         let index = Index::open(self.disk.clone()).map_err(failed)?;
+        // First, so that what is in a segment, too, is read there.
+        self.add_references(&index, roots)?;
         for number in segments {
             self.add_segment(&index, *number)?;
         }
         index.finish().map_err(failed)?;
         let summary = index.summary().map_err(failed)?;
         Ok((index, summary.expect("it was finished above")))
+    }
+
+    /// Put everything that is read out of files which stand in for a copy in the index.
+    fn add_references(&self, index: &Index, roots: &Roots) -> Result<(), OpenError> {
+        let mut last = None;
+        loop {
+            let page = roots.references(last.as_ref(), REFERENCES);
+            let page = page.map_err(|error| self.database_error(roots::NAME, error))?;
+            last = page.last().cloned();
+            if last.is_none() {
+                return Ok(());
+            }
+            let entry = |reference| Entry { place: Place::Reference(reference), generation: 0 };
+            let entries = page.into_iter().map(|(key, reference)| (key, entry(reference))).collect();
+            let insertion = Insertion { entries, ..Insertion::default() };
+            index.insert(&insertion).map_err(|error| self.database_error(index::NAME, error))?;
+        }
     }
 
     /// Put everything that is sound in a segment in the index.
@@ -289,6 +308,9 @@ impl Opening<'_> {
         }
     }
 }
+
+/// References that are put in the index at a time.
+const REFERENCES: usize = 16 * 1024;
 
 /// redb's words for a file that is none of its own, or cut off.
 fn is_damage(error: &io::Error) -> bool {

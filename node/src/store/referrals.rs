@@ -182,23 +182,37 @@ impl Writer {
     /// Put what is known of files on the disk, before any entry that names them, and before that the bytes of files that
     /// are being written. Gives the numbers of all of them.
     pub(super) fn commit_sources(&mut self) -> Result<BTreeSet<u32>, StoreError> {
-        let places: Vec<Place> = self.shared.pending().values().map(|entry| entry.place).collect();
-        let mut files = BTreeSet::new();
-        files.extend(places.into_iter().filter_map(|place| match place {
-            Place::Reference(reference) => Some(reference.file),
-            Place::Record(_) => None,
-        }));
+        let mut references: Vec<(Key, Reference)> = {
+            let pending = self.shared.pending();
+            let reference = |(key, entry): (&Key, &Entry)| match entry.place {
+                Place::Reference(reference) => Some((key.clone(), reference)),
+                Place::Record(_) => None,
+            };
+            pending.iter().filter_map(reference).collect()
+        };
+        let mut files: BTreeSet<u32> = references.iter().map(|(_, reference)| reference.file).collect();
+        let mut kept = BTreeSet::new();
         for number in &files {
-            if let Some(source @ Source { state: State::Growing { .. }, .. }) = self.shared.source(*number)? {
+            let Some(source) = self.shared.source(*number)? else { continue };
+            if let State::Growing { .. } = source.state {
                 borrow::sync(&source).map_err(|error| self.shared.file_error(&source.path, error))?;
+            }
+            if source.claim == Claim::Kept {
+                kept.insert(*number);
             }
         }
         let rows = self.shared.pending_sources().rows.clone();
-        if rows.is_empty() {
+        files.extend(rows.keys());
+        references.retain(|(_, reference)| kept.contains(&reference.file));
+        let mut changes: Vec<Change> =
+            rows.into_iter().map(|(number, source)| Change::Source(number, source)).collect();
+        if !references.is_empty() {
+            changes.push(Change::References(references));
+        }
+        if changes.is_empty() {
             return Ok(files);
         }
-        files.extend(rows.keys());
-        self.change_roots(rows.into_iter().map(|(number, source)| Change::Source(number, source)).collect())?;
+        self.change_roots(changes)?;
         *self.shared.pending_sources.write().unwrap_or_else(PoisonError::into_inner) = PendingSources::default();
         Ok(files)
     }

@@ -1,8 +1,8 @@
 //! What cannot be made again from the segments: roots, which DAGs are complete, what is to be announced, and the files that are
 //! referred to. A database of its own, changed by the writer thread only.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod sources;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::database::Database;
 use super::disk::Disk;
-use super::source::{Source, path_key};
+use super::entry::{Key, Reference};
+use super::source::Source;
 
 /// Something that protects blocks from collection. Its kind and key name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +132,8 @@ pub(super) enum Change {
     Expire(SystemTime),
     /// What is known of a file that is referred to; `None`: nothing any more.
     Source(u32, Option<Source>),
+    /// Blocks that are read out of files which stand in for a copy.
+    References(Vec<(Key, Reference)>),
 }
 
 /// The database of roots.
@@ -143,7 +146,7 @@ impl Roots {
     pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Roots, redb::Error> {
         let database = Database::open(disk, NAME, CACHE)?;
         let roots = Roots { database };
-        if roots.database.read(|transaction| Ok(transaction.open_table(PATHS).is_err()))? {
+        if roots.database.read(|transaction| Ok(transaction.open_table(sources::REFERENCES).is_err()))? {
             roots.make_tables()?;
         }
         Ok(roots)
@@ -164,9 +167,7 @@ impl Roots {
             transaction.open_table(COMPLETE)?;
             transaction.open_table(QUEUE)?;
             transaction.open_table(ANNOUNCED)?;
-            transaction.open_table(SOURCES)?;
-            transaction.open_table(PATHS)?;
-            Ok(())
+            sources::make_tables(transaction)
         })
     }
 
@@ -230,33 +231,6 @@ impl Roots {
         Ok(announced.into_iter().map(|(cid, when)| (cid, time(when))).collect())
     }
 
-    /// What is known of files that are referred to.
-    pub(super) fn sources(&self, numbers: &[u32]) -> Result<Vec<Option<Source>>, redb::Error> {
-        self.database.read(|transaction| {
-            let table = transaction.open_table(SOURCES)?;
-            let find = |number| Ok(table.get(number)?.and_then(|row| Source::decode(row.value())));
-            numbers.iter().map(find).collect()
-        })
-    }
-
-    /// The file at this path.
-    pub(super) fn source_at(&self, path: &Path) -> Result<Option<(u32, Source)>, redb::Error> {
-        self.database.read(|transaction| {
-            let Some(number) = transaction.open_table(PATHS)?.get(path_key(path))? else { return Ok(None) };
-            let row = transaction.open_table(SOURCES)?.get(number.value())?;
-            Ok(row.and_then(|row| Source::decode(row.value())).map(|source| (number.value(), source)))
-        })
-    }
-
-    /// The numbers of all files that are referred to.
-    pub(super) fn source_numbers(&self) -> Result<BTreeSet<u32>, redb::Error> {
-        self.database.read(|transaction| {
-            let table = transaction.open_table(SOURCES)?;
-            let numbers = table.iter()?.map(|row| Ok(row?.0.value()));
-            numbers.collect()
-        })
-    }
-
     pub(super) fn close(&self) {
         self.database.close();
     }
@@ -277,9 +251,6 @@ const COMPLETE: TableDefinition<'_, &[u8], ()> = TableDefinition::new("complete"
 const QUEUE: TableDefinition<'_, &[u8], u64> = TableDefinition::new("announcements");
 /// CID and seconds of Unix time.
 const ANNOUNCED: TableDefinition<'_, &[u8], u64> = TableDefinition::new("announced");
-const SOURCES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("sources");
-/// The source of each path.
-const PATHS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("paths");
 
 fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::Error> {
     Ok(match change {
@@ -319,20 +290,8 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::
             let announced = transaction.open_table(ANNOUNCED)?.remove(&*cid.to_bytes())?.is_some();
             transaction.open_table(QUEUE)?.remove(&*cid.to_bytes())?.is_some() | announced
         }
-        Change::Source(number, source) => {
-            let (mut sources, mut paths) = (transaction.open_table(SOURCES)?, transaction.open_table(PATHS)?);
-            let old = sources.remove(number)?.and_then(|row| Source::decode(row.value()));
-            if let Some(old) = &old
-                && paths.get(path_key(&old.path))?.is_some_and(|at| at.value() == *number)
-            {
-                paths.remove(path_key(&old.path))?;
-            }
-            if let Some(source) = source {
-                sources.insert(number, &*source.encode())?;
-                paths.insert(path_key(&source.path), number)?;
-            }
-            old.is_some()
-        }
+        Change::Source(number, source) => sources::set(transaction, *number, source.as_ref())?,
+        Change::References(references) => sources::refer(transaction, references).map(|()| false)?,
         Change::Expire(now) => {
             let mut table = transaction.open_table(ROOTS)?;
             let before = redb::ReadableTableMetadata::len(&table)?;
