@@ -69,7 +69,8 @@ async fn pin(
     lease.protect(cid).await?;
     if !wish.recursive || !node.store().is_complete(cid).await? {
         let selector = if wish.recursive { Selector::Dag } else { Selector::Block };
-        let mut download = node.download(cid, selector, options);
+        // What is only in a file into which it was fetched is copied: whoever has that file may do anything to it.
+        let mut download = node.download(cid, selector, FetchOptions { keep: true, ..options });
         while let Some(event) = download.next().await {
             if let (DownloadEvent::State(state), Some(output)) = (event?, output) {
                 output.object(&json!({"Progress": state.progress.blocks, "Bytes": state.progress.bytes})).await;

@@ -101,7 +101,7 @@ impl ArchiveImport {
     pub async fn pin(&mut self, root: Cid) -> Result<(), FetchError> {
         let store = self.node.store();
         if !store.is_complete(root).await? {
-            let offline = FetchOptions { offline: true, ..FetchOptions::default() };
+            let offline = FetchOptions { offline: true, keep: true, ..FetchOptions::default() };
             self.node.download(root, Selector::Dag, offline).complete().await?;
         }
         if store.root(RootKind::Pin, &pin_key(&root)).await?.is_none_or(|pin| !pin.recursive) {
