@@ -16,6 +16,7 @@ use cidra_content::unixfs::Wrapping;
 
 use super::disk::File;
 use super::entry::Key;
+use super::segments::WRITE;
 use super::source::{Claim, Identity, Part, Source, State};
 use super::{Store, StoreError};
 
@@ -93,7 +94,13 @@ impl PartFile {
     /// Write bytes that were proven.
     pub async fn write(&self, at: u64, bytes: Bytes) -> io::Result<()> {
         let (file, len) = (self.file.clone(), bytes.len() as u64);
-        blocking(move || File::write_at(&*file, at, &mut [IoSlice::new(&bytes)])).await?;
+        let parts = move || {
+            (at..).step_by(WRITE).zip(bytes.chunks(WRITE)).try_for_each(|(at, part)| {
+                // A few pages a call: the kernel takes warm ones for them.
+                File::write_at(&*file, at, &mut [IoSlice::new(part)])
+            })
+        };
+        blocking(parts).await?;
         self.pieces().written.insert(at, len);
         Ok(())
     }

@@ -254,7 +254,7 @@ fn write(file: &dyn File, start: u32, heads: &[u8], ends: &[usize], records: &[(
 }
 
 /// Bytes a write call, about: enough that calls cost nothing, few enough that the kernel takes warm pages.
-const WRITE: usize = 64 * 1024;
+pub(super) const WRITE: usize = 64 * 1024;
 
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
