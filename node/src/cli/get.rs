@@ -135,6 +135,9 @@ fn show(state: &State, searching: &str, received: &mut u64, progress: &mut Progr
         progress.set_total(total);
     }
     if state.received > *received {
+        if *received == 0 {
+            progress.begin_rate();
+        }
         *received = state.received;
         progress.alive();
     }

@@ -80,6 +80,13 @@ impl Progress {
         }
     }
 
+    /// What came so far was there: how fast it goes is measured from here on.
+    pub(super) fn begin_rate(&mut self) {
+        if let Some(display) = &mut self.display {
+            display.bar.reset_eta();
+        }
+    }
+
     /// How many bytes there will be.
     pub(super) fn set_total(&mut self, total: u64) {
         if let Some(display) = &mut self.display
@@ -189,6 +196,21 @@ mod tests {
         display.draw(display.moved + Duration::from_millis(3500));
 
         assert_eq!(display.bar.message(), "looking for providers of bafy (3.5 s)");
+    }
+
+    #[tokio::test]
+    async fn what_was_there_does_not_count_as_fast() {
+        let mut progress = Progress::start(true, "waiting");
+        let bar = progress.display.as_ref().unwrap().bar.clone();
+        while bar.per_sec() < 1.0 {
+            progress.advance(1 << 20);
+        }
+        let there = bar.position();
+
+        progress.begin_rate();
+
+        assert!(bar.per_sec() < 1.0, "{}", bar.per_sec());
+        assert_eq!(bar.position(), there);
     }
 
     #[test]
