@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, StorageBackend as _, WriteTransaction};
 
 use super::backend::Backend;
 use super::disk::Disk;
@@ -111,6 +111,25 @@ impl Database {
         let value = change(&transaction)?;
         transaction.commit()?;
         Ok(value)
+    }
+
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> Result<u64, redb::Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(open.get()?.1.len()?)
+    }
+
+    /// Gives the pages of the file back that hold nothing, which are else used again. Nobody reads meanwhile, for as long as it
+    /// takes to move what the database holds. To be followed by a write: what redb commits here does not have what opening
+    /// needs after a crash.
+    pub(super) fn compact(&self) -> Result<(), redb::Error> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let State::Open(database, backend) = &mut *open else { return Err(redb::Error::DatabaseClosed) };
+        let compacted = backend.begin().map_err(redb::Error::from).and_then(|()| Ok(database.compact()?));
+        if compacted.is_err() {
+            open.end(State::Failed);
+        }
+        compacted.map(|_| ())
     }
 
     /// Closes the file for good. Whatever is asked of it later fails.

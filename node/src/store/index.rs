@@ -230,6 +230,20 @@ impl Index {
         })
     }
 
+    /// Make the file smaller where most of it is free, now that it holds so many blocks.
+    pub(super) fn shrink(&self, blocks: u64) -> Result<(), redb::Error> {
+        let held = MADE.saturating_add(blocks.saturating_mul(ENTRY_ON_DISK));
+        if blocks > MOVED || self.database.length()? / MOSTLY < held {
+            return Ok(());
+        }
+        self.database.compact()?;
+        self.database.write(|transaction| {
+            // Something must change for a commit to be one.
+            transaction.open_table(META)?.insert(FINISHED, 1)?;
+            Ok(())
+        })
+    }
+
     pub(super) fn close(&self) {
         self.database.close();
     }
@@ -241,6 +255,15 @@ impl Index {
 
 /// The file of the index.
 pub(super) const NAME: &str = "index.redb";
+/// Bytes of a file in which there is nothing.
+const MADE: u64 = 1024 * 1024;
+/// Bytes that an entry takes at most in a file that only grew: pages are half full at least.
+const ENTRY_ON_DISK: u64 = 150;
+/// A file that is so many times as long as it has to be is worth moving what it holds.
+const MOSTLY: u64 = 3;
+/// Blocks whose entries are moved at most: a second or two in which nobody reads.
+const MOVED: u64 = 1_000_000;
+
 /// redb's default is a gibibyte. Upper levels of the tree and recent leaves are enough.
 const CACHE: usize = 8 * 1024 * 1024;
 

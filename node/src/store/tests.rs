@@ -1,6 +1,7 @@
 //! Tests on a disk made for them: power loss, a full disk, failing syncs, damage.
 
 mod collection;
+mod compaction;
 mod damage;
 mod full_disk;
 mod power_loss;

@@ -116,6 +116,7 @@ impl Writer {
                     let _ = reply.send(done.map_err(|error| self.shared.io_error(&segment_name(segment), error)));
                 }
                 Retired::Settled(reply) => {
+                    self.shrink_index();
                     // The next put would do it, too.
                     self.reserve.restore();
                     // Whoever does not wait any more need not know.
@@ -185,6 +186,14 @@ impl Writer {
             }
         }
         Ok(true)
+    }
+
+    /// The end of a collection is a good time: nothing of it is lost where this fails, or the process ends meanwhile.
+    fn shrink_index(&self) {
+        let blocks = self.shared.stat().blocks;
+        if let Err(error) = self.shared.index.shrink(blocks) {
+            tracing::warn!(%error, "the index could not be made smaller");
+        }
     }
 
     fn delete_segment(&mut self, number: u32) {
