@@ -14,9 +14,9 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// One in memory; `None`, and a line that says so, where this user may not make one.
+    /// One of 24 MiB in memory; `None`, and a line that says so, where this user may not make one.
     pub fn tmpfs() -> Option<Mount> {
-        Mount::by("mount -t tmpfs none \"$0/on\"")
+        Mount::by("mount -t tmpfs -o size=24M none \"$0/on\"")
     }
 
     /// One whose times are whole seconds (ext2 with inodes of 128 bytes), of 64 MiB; `None` in the same way.

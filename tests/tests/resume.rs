@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cidra_tests::program::LIMIT;
 use cidra_tests::suite::MIB;
-use cidra_tests::{Call, Daemon, Relay, Repository, Suite, sample};
+use cidra_tests::{Call, Daemon, Mount, Relay, Repository, Suite, sample};
 
 /// What a fetch may cost on the wire beyond the content: framing, encryption, greetings, and what was on its way when the
 /// first getter died.
@@ -32,8 +32,8 @@ fn a_get_that_was_killed_fetches_only_the_rest() {
 
 #[test]
 fn a_get_writes_each_byte_once() {
-    let size = Suite::chosen().of(32, 256, 1024) * MIB;
-    for profile in ["unixfs-v1-2025", "unixfs-v0-2015"] {
+    for (profile, ci) in [("unixfs-v1-2025", 256), ("unixfs-v0-2015", 48)] {
+        let size = Suite::chosen().of(32, ci, 1024) * MIB;
         let scene = Scene::new(size, profile);
 
         let done = scene.get().run().success();
@@ -46,8 +46,8 @@ fn a_get_writes_each_byte_once() {
 
 #[test]
 fn killed_again_and_again_it_goes_on_each_time() {
-    let kills = Suite::chosen().of(3, 20, 100);
-    let size = Suite::chosen().of(24, 128, 256) * MIB;
+    let kills = Suite::chosen().of(3, 8, 100);
+    let size = Suite::chosen().of(24, 48, 256) * MIB;
     let scene = Scene::new(size, "unixfs-v1-2025");
     let (mut came, mut written) = (0, 0);
     for kill in 1..=kills {
@@ -128,6 +128,29 @@ fn interrupted_it_leaves_its_part_file_and_says_how_to_go_on() {
     scene.assert_same();
     let rest = scene.relay.bytes() - before;
     assert!(rest <= size / 2 + SURPLUS, "{rest} bytes came after {before} for {size}");
+}
+
+#[test]
+fn on_a_full_disk_it_says_so_and_goes_on_when_there_is_room() {
+    let Some(mount) = Mount::tmpfs() else { return };
+    let scene = Scene::new(16 * MIB + 1234, "unixfs-v1-2025");
+    let filler = mount.outside("filler");
+    sample::file(&filler, 16 * MIB, 9);
+    let get = || {
+        let own = ["--bootstrap", "none", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer"];
+        let call = scene.getter.cidra(["get", &scene.cid, "-o"]).arg(mount.path().join("out"));
+        call.args(own).arg(scene.relay.address()).within(&mount)
+    };
+
+    let full = get().run().exits(1).stderr;
+    assert!(full.contains("out.cidra-part") && full.contains("make room"), "{full}");
+    assert!(!mount.outside("out").exists());
+    fs::remove_file(filler).expect("the test's own file");
+    get().run().success();
+
+    sample::assert_same(&scene.file, &mount.outside("out"));
+    let came = scene.relay.bytes();
+    assert!(came <= 16 * MIB + SURPLUS, "{came} bytes came: part of it was fetched twice");
 }
 
 /// A holder of one file behind a relay, and a getter.
