@@ -38,6 +38,14 @@ impl Place {
             Place::Reference(reference) => reference.block_length(),
         }
     }
+
+    /// The number of its segment or file, and where in it: who reads many reads in this order.
+    pub(super) fn position(self) -> (u32, u64) {
+        match self {
+            Place::Record(location) => (location.segment, location.offset.into()),
+            Place::Reference(reference) => (reference.file, reference.offset),
+        }
+    }
 }
 
 /// A record: its segment, where its head begins there, and how many bytes of data it has.

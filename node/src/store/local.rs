@@ -105,6 +105,11 @@ impl Local {
         self.read(move |shared| shared.block(&cid)).await
     }
 
+    /// Ends when it is queued; the answer comes when it is read.
+    pub(super) async fn read_blocks(&self, cids: Vec<Cid>) -> Result<Coming<Vec<Option<Block>>>, StoreError> {
+        self.begin_read(move |shared| shared.blocks(&cids)).await
+    }
+
     pub(super) async fn remove(&self, cids: Vec<Cid>) -> Result<Vec<bool>, StoreError> {
         let keys: Vec<Key> = cids.iter().map(Key::from).collect();
         self.write(keys.len() * PUT_OVERHEAD, |reply| Command::Remove { keys, only: Only::Any, reply }).await
@@ -215,6 +220,13 @@ impl Local {
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.begin_read(read).await?.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn begin_read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Coming<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = move |shared: &Shared| {
             if !reply.is_closed() {
@@ -223,9 +235,12 @@ impl Local {
             }
         };
         self.threads.shared.reads.push(Box::new(job), 1).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        Ok(answer)
     }
 }
+
+/// An answer of a reader thread; it is lost only when the store is closed.
+pub(super) type Coming<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 fn make_folder(dir: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cid::Cid;
-use cidra_content::block::Block;
+use cidra_content::block::{Block, BlockError};
+use cidra_content::hash::{self, Expect};
 
 use super::borrow::{self, BorrowError};
 use super::command::Command;
@@ -145,30 +146,55 @@ impl Shared {
         Ok(self.load_from(cid)?.and_then(|found| self.prove(cid, found)))
     }
 
-    fn prove(&self, cid: &Cid, found: Found) -> Option<Block> {
-        let error = match Block::verify(*cid, found.data) {
-            Ok(block) => return Some(block),
-            Err(error) => error.to_string(),
-        };
-        match found.place {
-            Some(Place::Record(location)) => self.drop_bad(cid, location, &error),
-            Some(Place::Reference(reference)) => self.drop_lost(cid, reference, &error),
-            None => {}
+    /// As [`block`](Self::block), for many: looked up in one transaction, read as they lie on the disk, and hashed side by side.
+    pub(super) fn blocks(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, StoreError> {
+        let keys: Vec<Key> = cids.iter().map(Key::from).collect();
+        let mut blocks: Vec<Option<Block>> = cids.iter().map(|_| None).collect();
+        let mut places = Vec::with_capacity(cids.len());
+        let mut unproven = Vec::with_capacity(cids.len());
+        {
+            let _guard = self.segments.guard();
+            let mut placed: Vec<(usize, Option<Placed>)> =
+                self.find_with_sources(&keys)?.into_iter().enumerate().collect();
+            placed.sort_by_key(|(_, placed)| placed.as_ref().map(|(entry, _)| entry.place.position()));
+            for (at, placed) in placed {
+                let Some(found) = self.read_from(&cids[at], &keys[at], placed)? else { continue };
+                places.push((at, found.place));
+                unproven.push((Expect::Cid(cids[at]), found.data));
+            }
         }
-        None
+        for ((at, place), proven) in places.into_iter().zip(hash::verify_many(unproven)) {
+            match proven {
+                Ok(block) => blocks[at] = Some(block),
+                Err(error) => self.drop_false(&cids[at], place, &error),
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn prove(&self, cid: &Cid, found: Found) -> Option<Block> {
+        let proven = Block::verify(*cid, found.data);
+        proven.map_err(|error| self.drop_false(cid, found.place, &error)).ok()
     }
 
     fn load_from(&self, cid: &Cid) -> Result<Option<Found>, StoreError> {
+        let key = Key::from(cid);
+        let _guard = self.segments.guard();
+        let placed = match inherent(cid).is_some() {
+            true => None,
+            false => self.find_with_sources([&key])?.pop().flatten(),
+        };
+        self.read_from(cid, &key, placed)
+    }
+
+    /// The caller holds the segments where they are since it looked up `placed`.
+    fn read_from(&self, cid: &Cid, key: &Key, placed: Option<Placed>) -> Result<Option<Found>, StoreError> {
         if let Some(data) = inherent(cid) {
             return Ok(Some(Found { data, place: None, is_sure: true }));
         }
-        let key = Key::from(cid);
-        let _guard = self.segments.guard();
-        let Some((Entry { place, .. }, source)) = self.find_with_sources([&key])?.pop().flatten() else {
-            return Ok(None);
-        };
+        let Some((Entry { place, .. }, source)) = placed else { return Ok(None) };
         match (place, source) {
-            (Place::Record(location), _) => match self.segments.read(&key, location) {
+            (Place::Record(location), _) => match self.segments.read(key, location) {
                 Ok(data) => Ok(Some(Found { data, place: Some(place), is_sure: true })),
                 Err(ReadError::Bad(why)) => {
                     self.drop_bad(cid, location, why);
@@ -185,6 +211,14 @@ impl Shared {
                 Err(BorrowError::Io(error)) => Err(self.file_error(&source.path, error)),
             },
             (Place::Reference(_), None) => Ok(None),
+        }
+    }
+
+    fn drop_false(&self, cid: &Cid, place: Option<Place>, error: &BlockError) {
+        match place {
+            Some(Place::Record(location)) => self.drop_bad(cid, location, &error.to_string()),
+            Some(Place::Reference(reference)) => self.drop_lost(cid, reference, &error.to_string()),
+            None => {}
         }
     }
 

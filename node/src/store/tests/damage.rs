@@ -33,6 +33,24 @@ async fn a_bad_record_leaves_the_index_is_counted_and_can_be_put_again() {
 }
 
 #[tokio::test]
+async fn of_many_blocks_read_at_once_only_the_bad_and_the_absent_are_missing() {
+    let (disk, put) = written(10).await;
+    disk.damage("00000001.segment", |bytes| bytes[600] ^= 1);
+    let store = open(&disk).unwrap();
+    let asked: Vec<Block> = put.iter().rev().cloned().chain(blocks(700..702, 100)).collect();
+
+    let read = store.read_blocks(asked.iter().map(|block| *block.cid()).collect()).await.unwrap().await;
+
+    let read = read.unwrap().unwrap();
+    assert_eq!(read.len(), 12);
+    for (at, (asked, read)) in asked.iter().zip(read).enumerate() {
+        let expected = Some(asked.clone()).filter(|_| ![8, 10, 11].contains(&at));
+        assert_eq!(read, expected, "the block at {at}");
+    }
+    assert_eq!(store.stat().bad_records, 1);
+}
+
+#[tokio::test]
 async fn the_index_is_made_again_when_it_is_missing_or_broken() {
     let (disk, put) = written(60).await;
     let breakages: [&dyn Fn(&UnreliableDisk); 4] = [
