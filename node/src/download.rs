@@ -4,6 +4,7 @@
 //! it puts out is read from the store and proved once more. It works only while `next` is awaited, so a reader that is
 //! slow slows it, and dropping it ends it.
 
+mod ahead;
 mod failure;
 mod gather;
 mod in_place;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::network::{Session, SessionEvent};
 use crate::node::Node;
 use crate::store::{Lease, Located, StoreError};
+use ahead::Ahead;
 pub use failure::FetchError;
 pub(crate) use gather::gather;
 use in_place::{Placing, part};
@@ -110,6 +112,9 @@ pub struct Download {
     /// What it found here and what comes is not collected meanwhile.
     lease: Option<Lease>,
     patience: Patience,
+    /// Asked for by the machine, and not yet looked up.
+    wanted: Vec<fetch::Want>,
+    ahead: Ahead,
     ready: VecDeque<DownloadEvent>,
     waiting: usize,
     /// Whether it relies on blocks that are only in files into which they were fetched.
@@ -130,6 +135,8 @@ impl Download {
             options,
             session: None,
             lease: None,
+            wanted: vec![],
+            ahead: Ahead::default(),
             ready: VecDeque::new(),
             waiting: 0,
             borrows: false,
@@ -152,6 +159,11 @@ impl Download {
             self.session = None;
         }
         step
+    }
+
+    /// The next piece, if it is at hand: nothing is waited for.
+    pub fn try_next(&mut self) -> Option<DownloadEvent> {
+        self.ready.pop_front()
     }
 
     /// How it stands.
@@ -189,7 +201,7 @@ impl Download {
             if let Err(error) = self.advance().await {
                 return Some(Err(error));
             }
-            if self.ready.is_empty() && self.fetch.is_done() {
+            if self.ready.is_empty() && self.ahead.is_empty() && self.fetch.is_done() {
                 return match self.finish().await {
                     Ok(()) => None,
                     Err(error) => Some(Err(error)),
@@ -209,21 +221,24 @@ impl Download {
     /// One step of work: ask for what may be asked for, else put out what is ready, else wait for a block.
     async fn advance(&mut self) -> Result<(), FetchError> {
         self.tell(Instant::now()).await;
-        let mut wanted = vec![];
-        while wanted.len() < LOOK_UP {
+        while self.wanted.len() < LOOK_UP {
             let Some(want) = self.fetch.poll_want() else { break };
-            wanted.push(want);
+            self.wanted.push(want);
         }
-        if !wanted.is_empty() {
-            return self.look_up(wanted).await;
+        if !self.wanted.is_empty() {
+            return self.look_up().await;
         }
-        let mut outputs = vec![];
-        while outputs.len() < READ_AHEAD {
-            let Some(output) = self.fetch.poll_output() else { break };
-            outputs.push(output);
+        if self.placing.is_some() {
+            let outputs: Vec<Output> = std::iter::from_fn(|| self.fetch.poll_output()).take(READ_AHEAD).collect();
+            if !outputs.is_empty() {
+                return self.put_in_place(outputs).await;
+            }
+        } else {
+            self.ahead.fill(&mut self.fetch, self.node.store()).await?;
         }
-        if !outputs.is_empty() {
-            return self.put_out(outputs).await;
+        if !self.ahead.is_empty() {
+            self.ready.extend(self.ahead.next(&self.node).await?);
+            return Ok(());
         }
         if self.fetch.is_done() {
             return Ok(());
@@ -231,10 +246,11 @@ impl Download {
         self.wait().await
     }
 
-    /// What is in the store is handed to the machine, the rest is wanted from peers.
-    async fn look_up(&mut self, wanted: Vec<fetch::Want>) -> Result<(), FetchError> {
-        let wanted = self.find_in_place(wanted).await?;
+    /// What is in the store is handed to the machine, the rest is wanted from peers. Dropped in the middle, it is begun anew.
+    async fn look_up(&mut self) -> Result<(), FetchError> {
+        let wanted = self.find_in_place(self.wanted.clone()).await?;
         if wanted.is_empty() {
+            self.wanted.clear();
             return Ok(());
         }
         let located = self.node.store().look_up(wanted.iter().map(|want| want.cid).collect()).await?;
@@ -270,7 +286,9 @@ impl Download {
                 }
             }
         }
-        self.want(absent).await
+        self.want(absent).await?;
+        self.wanted.clear();
+        Ok(())
     }
 
     async fn want(&mut self, absent: Vec<fetch::Want>) -> Result<(), FetchError> {
@@ -291,18 +309,8 @@ impl Download {
             placing.expect(&absent);
         }
         let session = self.session.as_mut().expect("opened above");
-        self.waiting += absent.len();
         session.want(absent.iter().map(|want| (want.cid, want.priority)).collect()).await;
-        Ok(())
-    }
-
-    async fn put_out(&mut self, outputs: Vec<Output>) -> Result<(), FetchError> {
-        if self.placing.is_some() {
-            return self.put_in_place(outputs).await;
-        }
-        let read = outputs.into_iter().map(|output| event(&self.node, output));
-        let events: Vec<DownloadEvent> = join_all(read).await.into_iter().collect::<Result<_, _>>()?;
-        self.ready.extend(events);
+        self.waiting += absent.len();
         Ok(())
     }
 
@@ -324,12 +332,11 @@ impl Download {
                     came.push(cid);
                 }
                 self.waiting = self.waiting.saturating_sub(came.len());
-                let came = came.into_iter().map(|cid| {
+                for cid in came {
                     let place = self.placing.as_mut().and_then(|placing| placing.came(&cid));
-                    fetch::Want { cid, priority: 0, place }
-                });
-                let came = came.collect();
-                return self.look_up(came).await;
+                    self.wanted.push(fetch::Want { cid, priority: 0, place });
+                }
+                return self.look_up().await;
             }
             Some(SessionEvent::Missing { cid, report }) => self.patience.missing(cid, report),
             None => {}
@@ -388,6 +395,6 @@ async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError>
 
 /// Blocks looked up at a time.
 const LOOK_UP: usize = 256;
-/// Blocks read and proved side by side.
+/// Nodes read and proved side by side.
 const READ_AHEAD: usize = 4;
 const STATE_EVERY: Duration = Duration::from_millis(500);

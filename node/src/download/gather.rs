@@ -13,6 +13,7 @@ use super::report::Patience;
 use super::{FetchError, FetchOptions, LOOK_UP, unprovable};
 use crate::network::{Session, SessionEvent};
 use crate::node::Node;
+use crate::store::{Store, StoreError};
 
 /// Blocks by their CIDs, in the order given, from the store and else from peers that have `root`.
 pub(crate) async fn gather(
@@ -24,8 +25,9 @@ pub(crate) async fn gather(
     let mut blocks = Vec::with_capacity(cids.len());
     let mut session: Option<Session> = None;
     for batch in cids.chunks(LOOK_UP) {
-        let here = join_all(batch.iter().map(|cid| node.store().block(cid))).await;
-        let here: Vec<Option<Block>> = here.into_iter().collect::<Result<_, _>>()?;
+        let here = join_all(batch.chunks(READ).map(|cids| read(node.store(), cids))).await;
+        let here: Vec<Vec<Option<Block>>> = here.into_iter().collect::<Result<_, _>>()?;
+        let here: Vec<Option<Block>> = here.into_iter().flatten().collect();
         let absent: Vec<Cid> =
             batch.iter().zip(&here).filter(|(_, block)| block.is_none()).map(|(cid, _)| *cid).collect();
         if !absent.is_empty() {
@@ -40,6 +42,13 @@ pub(crate) async fn gather(
         }
     }
     Ok(blocks)
+}
+
+/// Blocks that one thread reads at a time.
+const READ: usize = 64;
+
+async fn read(store: &Store, cids: &[Cid]) -> Result<Vec<Option<Block>>, StoreError> {
+    store.read_blocks(cids.to_vec()).await?.await
 }
 
 /// Waits until all of `absent` came from peers.

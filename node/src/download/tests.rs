@@ -1,10 +1,12 @@
-//! Downloads that end before anybody is asked.
+//! Downloads for which nobody is asked.
 
 use cidra_content::Multihash;
 use cidra_content::block::RAW;
 use cidra_content::fetch::Selector;
+use cidra_content::unixfs::Parameters;
 
 use super::*;
+use crate::add::{Entry, ImportOptions, Pin};
 use crate::node::Settings;
 use crate::repository::{Opening, Repository};
 
@@ -32,6 +34,60 @@ async fn what_is_not_here_is_named_when_nobody_may_be_asked() {
     let error = node.download(cid, Selector::Dag, offline).complete().await.unwrap_err();
 
     assert!(error.is_absence() && error.to_string().contains(&cid.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn dropping_a_wait_loses_no_piece() {
+    let (node, _folder) = node();
+    let mut import = node.import(options()).await.unwrap();
+    import.entry(b"d", Entry::Directory).await.unwrap();
+    for number in 0..700u32 {
+        import.entry(format!("d/{number:03}").as_bytes(), Entry::File).await.unwrap();
+        import.data(number.to_le_bytes().repeat(1 + number as usize).into()).await.unwrap();
+    }
+    import.entry(b"d/large", Entry::File).await.unwrap();
+    import.data(vec![7; 5 << 20].into()).await.unwrap();
+    let root = import.finish().await.unwrap().pop().unwrap();
+    let mut download = node.download(root.cid, Selector::Entity { range: None }, FetchOptions::default());
+
+    let (mut found, mut waits) = (vec![], 0);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = download.next() => event,
+            () = tokio::task::yield_now() => {
+                waits += 1;
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        match event.unwrap() {
+            DownloadEvent::File { path, size, .. } => found.push((path, size, vec![])),
+            DownloadEvent::Bytes(bytes) => found.last_mut().unwrap().2.extend_from_slice(&bytes),
+            DownloadEvent::Directory { .. } | DownloadEvent::State(_) => {}
+            DownloadEvent::Placed { .. } | DownloadEvent::Symlink { .. } => panic!("there is none"),
+        }
+    }
+
+    assert!(waits > 5, "{waits} waits were dropped");
+    assert_eq!(found.len(), 701);
+    for (number, (path, size, bytes)) in found.iter().take(700).enumerate() {
+        assert_eq!(path[..], [Bytes::from(format!("{number:03}"))]);
+        assert_eq!(*bytes, (number as u32).to_le_bytes().repeat(1 + number));
+        assert_eq!(*size, bytes.len() as u64);
+    }
+    assert_eq!(found[700].2, vec![7; 5 << 20]);
+}
+
+fn options() -> ImportOptions {
+    ImportOptions {
+        parameters: Parameters::default(),
+        only_hash: false,
+        pin: Pin::No,
+        wrap: None,
+        empty_folders: true,
+        revisits: false,
+    }
 }
 
 fn node() -> (Node, tempfile::TempDir) {
