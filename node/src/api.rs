@@ -15,6 +15,7 @@ mod config;
 mod dag;
 pub mod date;
 mod doors;
+mod framing;
 mod get;
 mod handover;
 mod id;

@@ -9,16 +9,17 @@ use axum::extract::{Extension, State};
 use bytes::Bytes;
 use cidra_content::fetch::{LARGE, Selector};
 use cidra_content::unixfs::{Entity, Metadata, Time};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::add::{NAMELESS, finish};
 use super::answer::{Answer, Failure, Output, Shape, one, stream};
 use super::call::Call;
 use super::cat::length;
 use super::doors::Way;
+use super::framing::Framing;
 use super::id::AGENT;
 use super::outlet::{Outlet, Reply};
-use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError, data_head};
+use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError};
 use super::upload::Chunks;
 use super::wishes::Wishes;
 use crate::add::{Added, Entry as Imported, Pin};
@@ -158,11 +159,17 @@ async fn send_added(added: Vec<Added>, wishes: &Wishes, output: &Output) -> Resu
     Ok(())
 }
 
-pub(super) async fn send_note(output: &Output, note: serde_json::Value) -> Result<(), Failure> {
-    if let serde_json::Value::Object(note) = note {
-        output.bytes(Frame::Note(note).encode()?).await;
-    }
+pub(super) async fn send_note(output: &Output, value: Value) -> Result<(), Failure> {
+    output.bytes(note(value).encode()?).await;
     Ok(())
+}
+
+/// What is told is an object.
+fn note(value: Value) -> Frame {
+    match value {
+        Value::Object(note) => Frame::Note(note),
+        _ => Frame::Note(serde_json::Map::new()),
+    }
 }
 
 pub(super) async fn send_end(output: &Output, result: Result<(), &Failure>) {
@@ -183,20 +190,31 @@ pub(super) async fn get(State(node): State<Node>, outlet: Option<Extension<Outle
     let cid = node.resolve(&path, &options).await?;
     stream(&call, TREE, |output| async move {
         let result: Result<(), Failure> = async {
-            send_note(&output, json!({"Hash": form.text(&cid)})).await?;
+            let mut framing = Framing::new(output.clone());
+            framing.put(note(json!({"Hash": form.text(&cid)}))).await?;
+            framing.flush().await;
             let mut download = node.download(cid, Selector::Entity { range: None }, options);
             if outlet.is_some() {
                 download = download.in_place();
             }
             while let Some(event) = download.next().await {
-                let event = event?;
-                let ask = outlet.as_ref().and_then(|_| Ask::after(&event));
-                send_event(&output, event).await?;
-                if let (Some(Extension(outlet)), Some(ask)) = (&outlet, ask) {
-                    ask.put(outlet, &mut download, &output).await?;
+                let mut next = Some(event?);
+                while let Some(event) = next {
+                    let ask = outlet.as_ref().and_then(|_| Ask::after(&event));
+                    if let Some(frame) = frame(event) {
+                        framing.put(frame).await?;
+                    }
+                    if let (Some(Extension(outlet)), Some(ask)) = (&outlet, ask) {
+                        framing.flush().await;
+                        ask.put(outlet, &mut download, &output).await?;
+                    }
+                    next = download.try_next();
                 }
+                framing.flush().await;
             }
-            send_note(&output, progress(&download.state().await)).await
+            framing.put(note(progress(&download.state().await))).await?;
+            framing.flush().await;
+            Ok(())
         }
         .await;
         send_end(&output, result.as_ref().copied()).await;
@@ -243,7 +261,7 @@ impl Ask {
     }
 }
 
-async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure> {
+fn frame(event: DownloadEvent) -> Option<Frame> {
     let entry = match event {
         DownloadEvent::Directory { path, metadata } => entry(&path, Kind::Directory, metadata),
         DownloadEvent::File { path, size, metadata } => {
@@ -252,16 +270,11 @@ async fn send_event(output: &Output, event: DownloadEvent) -> Result<(), Failure
         DownloadEvent::Symlink { path, target, metadata } => {
             Entry { target: Some(target.to_vec()), ..entry(&path, Kind::Symlink, metadata) }
         }
-        DownloadEvent::Bytes(bytes) => {
-            output.bytes(Bytes::copy_from_slice(&data_head(bytes.len()))).await;
-            output.bytes(bytes).await;
-            return Ok(());
-        }
-        DownloadEvent::State(state) => return send_note(output, progress(&state)).await,
-        DownloadEvent::Placed { .. } => return Ok(()),
+        DownloadEvent::Bytes(bytes) => return Some(Frame::Data(bytes)),
+        DownloadEvent::State(state) => return Some(note(progress(&state))),
+        DownloadEvent::Placed { .. } => return None,
     };
-    output.bytes(Frame::Entry(entry).encode()?).await;
-    Ok(())
+    Some(Frame::Entry(entry))
 }
 
 fn entry(path: &[Bytes], kind: Kind, metadata: Metadata) -> Entry {
@@ -269,7 +282,7 @@ fn entry(path: &[Bytes], kind: Kind, metadata: Metadata) -> Entry {
     Entry { mode: metadata.mode, mtime, ..Entry::new(path.join(&b'/'), kind) }
 }
 
-fn progress(state: &Progress) -> serde_json::Value {
+fn progress(state: &Progress) -> Value {
     json!({
         "Blocks": state.progress.blocks,
         "Bytes": state.progress.bytes,

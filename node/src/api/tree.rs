@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -113,6 +113,12 @@ impl Frame {
     /// Fails when an entry, a note or an error takes more than [`MAX_HEAD`] bytes.
     pub fn encode(&self) -> Result<Bytes, TreeError> {
         let mut out = BytesMut::new();
+        self.put(&mut out)?;
+        Ok(out.freeze())
+    }
+
+    /// As [`encode`](Self::encode), behind what is in `out`, which stays as it was where that fails.
+    pub fn put(&self, out: &mut BytesMut) -> Result<(), TreeError> {
         match self {
             Self::Data(data) => {
                 for piece in data.chunks(MAX_DATA) {
@@ -120,12 +126,12 @@ impl Frame {
                     out.extend_from_slice(piece);
                 }
             }
-            Self::Entry(entry) => put_json(&mut out, ENTRY, entry)?,
-            Self::Note(note) => put_json(&mut out, NOTE, note)?,
-            Self::Error(failed) => put_json(&mut out, ERROR, failed)?,
+            Self::Entry(entry) => put_json(out, ENTRY, entry)?,
+            Self::Note(note) => put_json(out, NOTE, note)?,
+            Self::Error(failed) => put_json(out, ERROR, failed)?,
             Self::End => out.extend_from_slice(&head(END, 0)),
         }
-        Ok(out.freeze())
+        Ok(())
     }
 }
 
@@ -150,12 +156,15 @@ fn head(kind: u8, length: usize) -> [u8; HEAD] {
 }
 
 fn put_json(out: &mut BytesMut, kind: u8, payload: &impl Serialize) -> Result<(), TreeError> {
-    let json = serde_json::to_vec(payload).expect("these types have a JSON form");
-    if json.len() > MAX_HEAD {
-        return Err(TreeError::TooLarge { length: json.len(), limit: MAX_HEAD });
+    let begin = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    serde_json::to_writer(out.writer(), payload).expect("these types have a JSON form, and memory takes it");
+    let length = out.len() - begin - HEAD;
+    if length > MAX_HEAD {
+        out.truncate(begin);
+        return Err(TreeError::TooLarge { length, limit: MAX_HEAD });
     }
-    out.extend_from_slice(&head(kind, json.len()));
-    out.extend_from_slice(&json);
+    out[begin..begin + HEAD].copy_from_slice(&head(kind, length));
     Ok(())
 }
 

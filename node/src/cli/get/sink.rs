@@ -144,7 +144,10 @@ impl Sink {
 
     fn finish(&self) -> io::Result<()> {
         let (State::Direct(file) | State::Parted(file)) = &self.state else { return Ok(()) };
-        file.set_len(self.came)?;
+        if let State::Parted(file) = &self.state {
+            // What an interrupted call left there may be longer.
+            file.set_len(self.came)?;
+        }
         if let Some(mode) = self.mode {
             file.set_permissions(Permissions::from_mode(mode & PERMISSIONS))?;
         }
