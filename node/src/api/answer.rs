@@ -206,8 +206,9 @@ impl Output {
 
     /// Many small objects in one piece.
     pub(super) async fn objects<T: Serialize>(&self, values: impl IntoIterator<Item = T>) {
-        let lines: Vec<Bytes> = values.into_iter().map(|value| json_line(&value)).collect();
-        self.bytes(lines.concat().into()).await;
+        let mut lines = vec![];
+        values.into_iter().for_each(|value| put_json_line(&mut lines, &value));
+        self.bytes(lines.into()).await;
     }
 }
 
@@ -267,9 +268,14 @@ impl hyper::body::Body for WorkBody {
 }
 
 fn json_line(value: &impl Serialize) -> Bytes {
-    let mut line = serde_json::to_vec(value).expect("answers have a JSON form");
-    line.push(b'\n');
+    let mut line = vec![];
+    put_json_line(&mut line, value);
     line.into()
+}
+
+fn put_json_line(lines: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(&mut *lines, value).expect("answers have a JSON form, and memory takes it");
+    lines.push(b'\n');
 }
 
 /// As Kubo tells browsers which of its headers they may show to a page.

@@ -1,8 +1,11 @@
 //! `ls`: the entries of folders.
 
+use std::borrow::Cow;
+use std::iter;
+
 use axum::extract::State;
 use cidra_content::unixfs::Time;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::answer::{Answer, Shape, one, stream};
 use super::call::{CidForm, Piped};
@@ -23,14 +26,17 @@ pub(super) async fn ls(State(node): State<Node>, Piped(call): Piped) -> Answer {
                 let cid = node.resolve(path, &options).await?;
                 let mut listing = node.list(&cid, looks_into, &options).await?;
                 while let Some(entry) = listing.next().await? {
-                    output.object(&json!({"Objects": [{"Hash": name, "Links": [link(&entry, &form)]}]})).await;
+                    let entries = iter::once(entry).chain(iter::from_fn(|| listing.try_next()));
+                    let links =
+                        entries.map(|entry| Objects { objects: [Folder { hash: name, links: [link(entry, &form)] }] });
+                    output.objects(links).await;
                 }
             }
             Ok(())
         })
         .await;
     }
-    let mut objects = vec![];
+    let mut objects: Vec<Folder<Vec<Link>>> = vec![];
     for (path, name) in paths.iter().zip(&names) {
         let cid = node.resolve(path, &options).await?;
         let mut listing = node.list(&cid, looks_into, &options).await?;
@@ -39,23 +45,53 @@ pub(super) async fn ls(State(node): State<Node>, Piped(call): Piped) -> Answer {
             entries.push(entry);
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let links: Vec<Value> = entries.iter().map(|entry| link(entry, &form)).collect();
-        objects.push(json!({"Hash": name, "Links": links}));
+        let links = entries.into_iter().map(|entry| link(entry, &form)).collect();
+        objects.push(Folder { hash: name, links });
     }
-    Ok(one(&json!({"Objects": objects})))
+    Ok(one(&Objects { objects }))
 }
 
-fn link(entry: &Listed, form: &CidForm) -> Value {
-    let target = entry.target.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-    json!({
-        "Name": String::from_utf8_lossy(&entry.name),
-        "Hash": form.text(&entry.cid),
-        "Size": entry.size,
-        "Type": unixfs_type(entry.kind),
-        "Target": target,
-        "Mode": entry.metadata.mode.map_or(0, |mode| go_mode(mode, entry.kind)),
-        "ModTime": entry.metadata.mtime.and_then(written).unwrap_or_else(|| NEVER.to_owned()),
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Objects<F> {
+    objects: F,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Folder<'a, L> {
+    /// The path, as it was asked for.
+    hash: &'a str,
+    links: L,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Link {
+    name: String,
+    hash: String,
+    size: u64,
+    r#type: u8,
+    target: String,
+    mode: u32,
+    mod_time: Cow<'static, str>,
+}
+
+fn link(entry: Listed, form: &CidForm) -> Link {
+    Link {
+        name: text(entry.name),
+        hash: form.text(&entry.cid),
+        size: entry.size,
+        r#type: unixfs_type(entry.kind),
+        target: entry.target.map(text).unwrap_or_default(),
+        mode: entry.metadata.mode.map_or(0, |mode| go_mode(mode, entry.kind)),
+        mod_time: entry.metadata.mtime.and_then(written).map_or(NEVER.into(), Into::into),
+    }
+}
+
+/// Names are bytes, and JSON is text.
+fn text(name: Vec<u8>) -> String {
+    String::from_utf8(name).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// A mode as Go has it: special bits elsewhere than in Unix, and what it is the mode of.

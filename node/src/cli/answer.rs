@@ -72,6 +72,11 @@ impl Answer {
         }
     }
 
+    /// Whether the next line is here: nothing is waited for.
+    pub(super) fn has_line(&self) -> bool {
+        self.lines.contains(&b'\n')
+    }
+
     /// The next object of a stream.
     pub(super) async fn object<T: DeserializeOwned>(&mut self) -> Outcome<Option<T>> {
         match self.line().await? {

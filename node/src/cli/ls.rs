@@ -119,7 +119,9 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
             }
             folder = Some(listed.hash);
         }
-        session.output.flush()?;
+        if !answer.has_line() {
+            session.output.flush()?;
+        }
     }
     session.output.flush()
 }

@@ -128,7 +128,7 @@ impl Progress {
 
     /// Results follow on standard output: where that is a terminal, they take the display's place.
     pub(super) fn before_output(&mut self) {
-        if io::stdout().is_terminal() {
+        if self.display.is_some() && io::stdout().is_terminal() {
             self.display = None;
         }
     }

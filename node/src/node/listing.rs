@@ -80,6 +80,11 @@ impl Listing {
         }
     }
 
+    /// The next entry, if it is at hand: nothing is waited for.
+    pub fn try_next(&mut self) -> Option<Listed> {
+        self.listed.pop_front()
+    }
+
     /// The shard that is needed; with it come those that will be needed soon.
     async fn shard(&mut self, cid: Cid) -> Result<Block, FetchError> {
         if let Some(block) = self.ahead.remove(&cid) {
