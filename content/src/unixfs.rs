@@ -19,7 +19,7 @@ use cid::Cid;
 use crate::block::{Block, DAG_PB};
 use crate::dag_pb;
 use crate::hash::LeafKind;
-pub use directory::{DirectoryError, DirectoryImporter};
+pub use directory::{DirectoryError, DirectoryImporter, DirectoryWriter, Written};
 pub use importer::{FileImporter, Layout, Leaf};
 pub use message::{Message, Metadata, Time, Type};
 pub use node::{Child, DirectoryNode, Entity, Entry, FileNode, NodeError, SymlinkNode, leaf_data};
