@@ -19,10 +19,10 @@ use cid::Cid;
 use cidra_content::Block;
 use cidra_content::unixfs::{Metadata, Parameters, Wrapping};
 
-use crate::store::{InPlace, InPlaceError, Lease, Part, Root, RootKind, Source, Store, StoreError};
+use crate::store::{InPlace, InPlaceError, Lease, Part, Root, RootKind, Source, Spool, Store, StoreError};
 use batch::Batches;
 pub use tree::TreeError;
-use tree::{FileId, Tree};
+use tree::{FileId, Output, Tree};
 
 use crate::pool::Pool;
 
@@ -100,6 +100,9 @@ pub struct Import {
     reading: Option<(FileId, InPlace)>,
     /// Files that were read to their end.
     settled: Vec<(FileId, Source)>,
+    /// Lists of large folders, and where in it those of each folder are.
+    spool: Spool,
+    runs: BTreeMap<u64, Vec<Range<u64>>>,
     _lease: Option<Lease>,
 }
 
@@ -109,6 +112,8 @@ impl Import {
         let batches = Batches::new(pool, if options.only_hash { None } else { Some(store.clone()) });
         let tree = Tree::new(&options);
         Ok(Self {
+            spool: store.spool(),
+            runs: BTreeMap::new(),
             store,
             options,
             tree,
@@ -184,7 +189,7 @@ impl Import {
         self.advance().await?;
         self.batches.flush();
         while let Some(blocks) = self.batches.next().await? {
-            self.absorb(blocks)?;
+            self.absorb(blocks).await?;
         }
         self.take_done();
         debug_assert!(self.tree.is_empty(), "all leaves are back, so every entry is done");
@@ -196,13 +201,11 @@ impl Import {
     /// Sends off what can be hashed and takes in what was.
     async fn advance(&mut self) -> Result<(), ImportError> {
         loop {
-            for block in self.tree.take_blocks() {
-                self.batches.keep(block);
-            }
+            self.drain().await?;
             let Some(leaf) = self.tree.next_leaf() else { break };
             self.batches.hash(leaf);
             while let Some(blocks) = self.batches.next_if_busy().await? {
-                self.absorb(blocks)?;
+                self.absorb(blocks).await?;
             }
         }
         self.take_done();
@@ -220,7 +223,7 @@ impl Import {
         self.undurable.extend(others.into_iter().map(|(_, added)| added));
     }
 
-    fn absorb(&mut self, blocks: Vec<(FileId, Block)>) -> Result<(), ImportError> {
+    async fn absorb(&mut self, blocks: Vec<(FileId, Block)>) -> Result<(), ImportError> {
         for (file, block) in blocks {
             let place = self.tree.leaf_hashed(file, &block)?;
             match self.refer_leaf(file, &block, place) {
@@ -228,8 +231,27 @@ impl Import {
                 None => self.batches.keep(block),
             }
         }
-        for block in self.tree.take_blocks() {
-            self.batches.keep(block);
+        self.drain().await
+    }
+
+    /// Keeps what the tree gives and gives it what it needs.
+    async fn drain(&mut self) -> Result<(), ImportError> {
+        while let Some(output) = self.tree.poll()? {
+            match output {
+                Output::Block(block) => {
+                    self.batches.keep(block);
+                    self.batches.make_room().await?;
+                }
+                Output::Run { folder, records } => {
+                    let place = self.spool.append(records).await?;
+                    self.runs.entry(folder).or_default().push(place);
+                }
+                Output::Need { folder, run, range } => {
+                    let begin = self.runs[&folder][run].start;
+                    let part = self.spool.read(begin + range.start..begin + range.end).await?;
+                    self.tree.handle_run(run, &part)?;
+                }
+            }
         }
         Ok(())
     }

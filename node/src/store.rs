@@ -38,6 +38,7 @@ mod segments;
 mod shared;
 mod source;
 mod spared;
+mod spool;
 mod survey;
 mod tenure;
 mod threads;
@@ -66,6 +67,7 @@ pub use part_file::PartFile;
 pub use reading::Reading;
 pub use roots::{Root, RootKind};
 pub use source::{Claim, Identity, PART, Part, Source, State};
+pub use spool::Spool;
 pub use tenure::Ticket;
 
 use local::Local;

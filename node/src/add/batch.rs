@@ -124,13 +124,19 @@ impl Batches {
     /// A batch that is hashed; waits for one where as many as may be are under way.
     pub(super) async fn next_if_busy(&mut self) -> Result<Option<Hashed>, StoreError> {
         self.nudge().await?;
-        while self.storing.len() > UNDER_WAY {
-            self.storing.next().await.unwrap_or(Ok(()))?;
-        }
+        self.make_room().await?;
         if !self.hashed.is_empty() {
             return Ok(Some(self.hashed.remove(0)));
         }
         if self.hashing.len() > UNDER_WAY { Ok(self.hashing.next().await) } else { Ok(None) }
+    }
+
+    /// Waits while as many batches are on their way to the store as may be.
+    pub(super) async fn make_room(&mut self) -> Result<(), StoreError> {
+        while self.storing.len() > UNDER_WAY {
+            self.storing.next().await.unwrap_or(Ok(()))?;
+        }
+        Ok(())
     }
 
     /// The next batch that is hashed; none when none is under way.

@@ -1,6 +1,6 @@
 //! Imports into a real store.
 
-use cidra_content::unixfs::{Metadata, Parameters};
+use cidra_content::unixfs::{self, DirectoryImporter, Metadata, Parameters};
 
 use super::*;
 use crate::store::Options;
@@ -83,6 +83,26 @@ async fn many_files_in_nested_folders_are_all_there() {
     }
     assert!(kept.store.is_complete(root.cid).await.unwrap());
     assert_eq!(kept.store.roots(RootKind::Pin).await.unwrap().len(), 1, "only what wraps the others is pinned");
+}
+
+#[tokio::test]
+async fn a_folder_whose_list_goes_to_a_file_is_the_same() {
+    let parameters = Parameters::V1_2025;
+    let (_kept, mut import) = begin(ImportOptions { only_hash: true, ..options(parameters) }).await;
+    import.entry(b"d", Entry::Directory).await.unwrap();
+    let mut importer = DirectoryImporter::new(parameters);
+    for number in 0..20_000 {
+        let name = format!("{number}{}", "long ".repeat(50));
+        import.entry(format!("d/{name}").as_bytes(), Entry::Symlink(b"x".to_vec())).await.unwrap();
+        let link = unixfs::symlink(b"x", Metadata::default(), &parameters);
+        importer.add(name.as_bytes(), *link.cid(), link.data().len() as u64).unwrap();
+    }
+    assert!(import.runs[&1].len() > 4, "{:?}", import.runs);
+
+    let root = import.finish().await.unwrap().pop().unwrap();
+
+    let (_, expected) = importer.finish().unwrap();
+    assert_eq!((root.cid, root.tsize), (expected.cid, expected.tsize));
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use cidra_content::Block;
 use cidra_content::hash::LeafKind;
-use cidra_content::unixfs::{self, DirectoryError, DirectoryImporter, FileImporter, Metadata, Root};
+use cidra_content::unixfs::{
+    self, DirectoryError, DirectoryImporter, DirectoryWriter, FileImporter, Metadata, Root, Written,
+};
 
 use self::file::{Cutter, File};
 use super::{Added, Entry, ImportOptions};
@@ -27,6 +29,16 @@ pub(super) struct Leaf {
     pub(super) data: Bytes,
 }
 
+/// What comes of the entries.
+pub(super) enum Output {
+    /// A block to keep; children come before parents.
+    Block(Block),
+    /// Bytes of a run of this folder, before anything else of it can come.
+    Need { folder: u64, run: usize, range: Range<u64> },
+    /// The next run of this folder, to be kept until it is needed.
+    Run { folder: u64, records: Bytes },
+}
+
 pub(super) struct Tree {
     options: ImportOptions,
     files: BTreeMap<FileId, File>,
@@ -38,7 +50,11 @@ pub(super) struct Tree {
     reading: Option<(FileId, Cutter)>,
     next_id: u64,
     leaves: VecDeque<Leaf>,
-    blocks: Vec<Block>,
+    blocks: VecDeque<Block>,
+    /// Parts of the lists of large folders that are to be kept elsewhere.
+    runs: VecDeque<(u64, Bytes)>,
+    /// Folders that are being written.
+    writing: VecDeque<(u64, Folder, DirectoryWriter)>,
     /// What is done, with its place in the order in which entries came.
     done: Vec<(u64, Added)>,
 }
@@ -73,7 +89,9 @@ impl Tree {
             reading: None,
             next_id: 1,
             leaves: VecDeque::new(),
-            blocks: vec![],
+            blocks: VecDeque::new(),
+            runs: VecDeque::new(),
+            writing: VecDeque::new(),
             done: vec![],
         }
     }
@@ -119,7 +137,7 @@ impl Tree {
                 let block = unixfs::symlink(&target, metadata, &parameters);
                 let length = block.data().len() as u64;
                 let root = Root { cid: *block.cid(), size: target.len() as u64, tsize: length };
-                self.blocks.push(block);
+                self.blocks.push_back(block);
                 self.entry_done(id, folder, path.to_vec(), Some(root))?;
             }
         }
@@ -154,7 +172,7 @@ impl Tree {
         let file = self.files.get_mut(&id).expect("a file stays until all its leaves are back");
         let place = file.hashed(block);
         while let Some(node) = file.poll() {
-            self.blocks.push(node);
+            self.blocks.push_back(node);
         }
         self.finish_file(id)?;
         Ok(place)
@@ -170,9 +188,32 @@ impl Tree {
         self.files.contains_key(&id)
     }
 
-    /// Blocks that were made, children before parents.
-    pub(super) fn take_blocks(&mut self) -> Vec<Block> {
-        std::mem::take(&mut self.blocks)
+    /// The next thing that is to be kept or is needed; nothing where entries have to come first.
+    pub(super) fn poll(&mut self) -> Result<Option<Output>, TreeError> {
+        loop {
+            if let Some((folder, records)) = self.runs.pop_front() {
+                return Ok(Some(Output::Run { folder, records }));
+            }
+            if let Some(block) = self.blocks.pop_front() {
+                return Ok(Some(Output::Block(block)));
+            }
+            let Some((id, folder, writer)) = self.writing.front_mut() else { return Ok(None) };
+            let written = writer.poll().map_err(|source| TreeError::Directory { path: lossy(&folder.path), source })?;
+            match written {
+                Written::Block(block) => return Ok(Some(Output::Block(block))),
+                Written::Need { run, range } => return Ok(Some(Output::Need { folder: *id, run, range })),
+                Written::Done(root) => {
+                    let (id, folder, _) = self.writing.pop_front().expect("it was in front");
+                    self.folder_done(id, folder, root)?;
+                }
+            }
+        }
+    }
+
+    /// What was needed.
+    pub(super) fn handle_run(&mut self, run: usize, part: &[u8]) -> Result<(), TreeError> {
+        let Some((_, folder, writer)) = self.writing.front_mut() else { return Ok(()) };
+        writer.handle_run(run, part).map_err(|source| TreeError::Directory { path: lossy(&folder.path), source })
     }
 
     /// Entries that are done.
@@ -181,7 +222,7 @@ impl Tree {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.folders.is_empty()
+        self.files.is_empty() && self.folders.is_empty() && self.writing.is_empty()
     }
 
     fn chunk(&mut self, id: FileId, chunk: Bytes) {
@@ -189,7 +230,7 @@ impl Tree {
         let kind = file.leaf_kind();
         self.leaves.extend(file.chunk(chunk).into_iter().map(|data| Leaf { file: id, kind, data }));
         while let Some(node) = file.poll() {
-            self.blocks.push(node);
+            self.blocks.push_back(node);
         }
     }
 
@@ -241,8 +282,8 @@ impl Tree {
         if !folder.left || folder.entries_out > 0 || self.by_path.contains_key(&folder.path) {
             return Ok(());
         }
-        let folder = self.folders.remove(&id).expect("looked at above");
-        let Some(importer) = folder.importer else { return Ok(()) };
+        let mut folder = self.folders.remove(&id).expect("looked at above");
+        let Some(importer) = folder.importer.take() else { return Ok(()) };
         let is_below = folder.parent.is_some_and(|parent| parent != 0 || self.options.wrap.is_some());
         if let Some(parent) = folder.parent
             && folder.is_empty
@@ -251,9 +292,11 @@ impl Tree {
         {
             return self.entry_done(id, parent, folder.path, None);
         }
-        let (blocks, root) =
-            importer.finish().map_err(|source| TreeError::Directory { path: lossy(&folder.path), source })?;
-        self.blocks.extend(blocks);
+        self.writing.push_back((id, folder, importer.into_writer()));
+        Ok(())
+    }
+
+    fn folder_done(&mut self, id: u64, folder: Folder, root: Root) -> Result<(), TreeError> {
         let root = Root { size: folder.size, ..root };
         match folder.parent {
             Some(parent) => self.entry_done(id, parent, folder.path, Some(root)),
@@ -276,6 +319,7 @@ impl Tree {
                 importer
                     .add(name, root.cid, root.tsize)
                     .map_err(|source| TreeError::Directory { path: lossy(&path), source })?;
+                self.runs.extend(std::iter::from_fn(|| importer.take_run()).map(|records| (folder, records)));
             }
             self.report(id, path, root, folder == 0);
         }

@@ -3,7 +3,9 @@
 //! Everything is looked at once before anything is sent, so that what cannot be read is named before anything is imported.
 //! Then it is read; a file that is not at its end what it was at its beginning is an error, not content.
 
-use std::ffi::{OsStr, OsString};
+mod names;
+
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -14,6 +16,7 @@ use std::vec;
 use bytes::{Bytes, BytesMut};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open};
 
+use self::names::Names;
 use super::ignore::Ignored;
 use crate::api::tree::{Entry, Frame, Kind, Mtime};
 use crate::cli::failure::{Failure, Outcome};
@@ -57,7 +60,7 @@ struct Folder {
     wire: Vec<u8>,
     /// Relative to the root: for patterns.
     below: Vec<u8>,
-    names: vec::IntoIter<OsString>,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -152,9 +155,9 @@ impl Walk {
 
     fn enter(&mut self, found: Found) -> Outcome<Found> {
         if found.kind == Kind::Directory {
-            let names = sorted_names(&found.path).map_err(|error| unreadable(&found.path, &error))?;
+            let names = Names::of(&found.path).map_err(|error| unreadable(&found.path, &error))?;
             let (path, wire, below) = (found.path.clone(), found.wire.clone(), found.below.clone());
-            self.folders.push(Folder { path, wire, below, names: names.into_iter() });
+            self.folders.push(Folder { path, wire, below, names });
         }
         Ok(found)
     }
@@ -261,12 +264,6 @@ impl Reading {
 
 /// How much of a file is read at a time, in bytes: a leaf of the default size.
 pub(super) const PIECE: usize = 1024 * 1024;
-
-fn sorted_names(path: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
-}
 
 /// What a path is called: its last name, and for `.` and the like that of the folder it leads to.
 pub(in crate::cli) fn wire_name(path: &Path) -> Outcome<Vec<u8>> {
