@@ -12,7 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 pub fn file(path: &Path, size: u64, seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut out = BufWriter::new(File::create(path).expect("the test's own folder"));
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; size.min(1 << 20) as usize];
     let mut left = size;
     while left > 0 {
         let count = left.min(buffer.len() as u64) as usize;
@@ -22,6 +22,17 @@ pub fn file(path: &Path, size: u64, seed: u64) {
     }
     out.flush().expect("the disk has room");
 }
+
+/// A new folder of so many files of 4 KiB, named by their numbers of six digits.
+pub fn small_files(path: &Path, count: u64) {
+    fs::create_dir(path).expect("the test's own folder");
+    for number in 0..count {
+        file(&path.join(format!("{number:06}")), SMALL_FILE, number);
+    }
+}
+
+/// Bytes of each of the small files.
+pub const SMALL_FILE: u64 = 4096;
 
 /// A folder of so many files of 0 to 64 KiB, nested, with names that people give, and an empty folder within.
 pub fn folder(path: &Path, files: usize, seed: u64) {

@@ -74,7 +74,7 @@ fn copy_and_sync(from: &Path, to: &Path) -> io::Result<Duration> {
 
 fn add_folder() -> String {
     let source = Repository::new();
-    small_files(&source.file("folder"));
+    sample::small_files(&source.file("folder"), FILES);
     let elapsed = median(|| {
         Repository::new().cidra(["add", "-Q"]).arg(source.file("folder")).limit(PATIENCE).run().success().elapsed
     });
@@ -88,7 +88,7 @@ fn folder_kubo() -> String {
     let count = env::var("CIDRA_FILES").map_or(FILES, |count| count.parse().expect("a number of files"));
     let (source, ours) = (Repository::new(), Repository::new());
     let folder = source.file("folder");
-    make_files(&folder, count);
+    sample::small_files(&folder, count);
     let patient = |call: Call| call.limit(PATIENCE).run().success();
     let added = patient(ours.cidra(["add", "-Q"]).arg(&folder));
     let theirs = patient(kubo.ipfs(["add", "-Q", "-r"]).arg(&folder));
@@ -120,7 +120,7 @@ fn fetch() -> String {
 
 fn fetch_folder() -> String {
     let holder = Repository::new();
-    small_files(&holder.file("content"));
+    sample::small_files(&holder.file("content"), FILES);
     let elapsed = fetched_from(&holder);
     format!("{}, {:.0} files a second", seconds(elapsed), FILES as f64 / elapsed.as_secs_f64())
 }
@@ -143,17 +143,6 @@ fn idle() -> String {
     repository.cidra(["health"]).run().success();
     let memory = daemon.memory();
     format!("{} resident, {} of its own", megabytes(memory.resident), megabytes(memory.own))
-}
-
-fn small_files(folder: &Path) {
-    make_files(folder, FILES);
-}
-
-fn make_files(folder: &Path, count: u64) {
-    fs::create_dir(folder).expect("a folder of its own");
-    for number in 0..count {
-        sample::file(&folder.join(format!("{number:05}")), 4096, number);
-    }
 }
 
 fn median(mut measure: impl FnMut() -> Duration) -> Duration {
