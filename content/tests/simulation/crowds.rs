@@ -18,6 +18,18 @@ fn crowd(count: usize, seed: u64) -> Figures {
     world.figures(&getters, &root, 300 * SECOND)
 }
 
+/// 32 MiB from one origin to 32 peers of four kinds, up and down in Mbit/s.
+fn unlike(kinds: [(f64, f64); 4]) -> Figures {
+    let mut world = World::new(1);
+    let root = world.library.add_file(32 * MIB, MIB);
+    let origin = world.add_node(Link::of(100.0, 100.0));
+    world.give(origin, &root);
+    let links = kinds.iter().cycle().take(32).map(|(up, down)| Link::of(*up, *down));
+    let getters: Vec<Id> = links.map(|link| world.add_node(link)).collect();
+    getters.iter().for_each(|getter| world.will_get(*getter, root, vec![origin], 0));
+    world.figures(&getters, &root, 300 * SECOND)
+}
+
 /// 1.5 × (file ÷ uplink + log2 N × block ÷ uplink), in seconds.
 fn asked(count: usize) -> f64 {
     let block = MIB as f64 / 12.5e6;
@@ -31,7 +43,17 @@ fn row(count: usize, runs: u64, bound: Bound) -> Row {
 
 #[test]
 fn a_crowd_grows_by_few_block_times_a_doubling() {
-    judge(&[row(8, 3, Bound::of(7.25, 0.4)), row(32, 2, Bound::of(9.25, 1.3)), row(128, 1, Bound::of(9.95, 2.0))]);
+    judge(&[row(8, 3, Bound::of(7.1, 0.4)), row(32, 2, Bound::of(8.75, 1.3)), row(128, 1, Bound::of(9.4, 2.0))]);
+}
+
+#[test]
+fn slow_peers_do_not_hold_up_fast_ones() {
+    let dsl = unlike([(100.0, 100.0), (20.0, 100.0), (100.0, 20.0), (5.0, 50.0)]);
+    let mobile = unlike([(100.0, 1000.0), (100.0, 1000.0), (20.0, 1000.0), (2.0, 10.0)]);
+    judge(&[
+        Row::new("32 peers, 32 MiB, 100/100, 20/100, 100/20, 5/50 Mbit/s", &[dsl], Bound::of(21.0, 3.0).mean(13.8)),
+        Row::new("… 100/1000 (twice as many), 20/1000, 2/10", &[mobile], Bound::of(43.5, 3.0).mean(15.7)),
+    ]);
 }
 
 /// With `CIDRA_SUITE` set, as CI has it: it takes a minute of one core.

@@ -153,7 +153,7 @@ impl<P: Peer> Client<P> {
     }
 
     /// Nothing is left to ask for: who is free takes the block that is expected last, where it would have it in less
-    /// than half of the time.
+    /// than half of the time; in a crowd, where many are free for the same few blocks, in less than a quarter.
     fn end_game(&mut self, id: SessionId, peers: &[P], now: Instant) {
         for peer in peers {
             for _ in 0..MOST_TAKEN_OVER {
@@ -165,6 +165,7 @@ impl<P: Peer> Client<P> {
 
     fn latest_expected(&self, id: SessionId, peer: &P, now: Instant) -> Option<Cid> {
         let mut latest: Option<(Duration, Cid)> = None;
+        let sooner = if self.sessions[&id].crowd { SOONER_IN_A_CROWD } else { SOONER };
         let partner = &self.partners[peer];
         for (other, theirs) in self.sessions[&id].members.keys().filter_map(|p| Some((p, self.partners.get(p)?))) {
             if other == peer || theirs.doubted.is_some() {
@@ -176,7 +177,7 @@ impl<P: Peer> Client<P> {
             let Some(expected) = theirs.expected_arrival(bytes) else { continue };
             let Some(own) = partner.expected_arrival(partner.owed_bytes() + owed.expected) else { continue };
             let enough_room = self.room(peer, owed.expected) >= owed.expected;
-            if enough_room && own * 2 < expected && latest.is_none_or(|(before, _)| before < expected) {
+            if enough_room && own * sooner < expected && latest.is_none_or(|(before, _)| before < expected) {
                 latest = Some((expected, *cid));
             }
         }
@@ -195,6 +196,9 @@ pub(in crate::exchange::client) const NAMES_PER_REQUEST: usize = 64;
 const LEAST_NAMES: usize = 32;
 /// Most wants looked at to find some that a peer has not refused.
 const MOST_LOOKED_AT: usize = 4096;
+/// So many times sooner than its own peer, somebody else must have a block to be asked for it too.
+const SOONER: u32 = 2;
+const SOONER_IN_A_CROWD: u32 = 4;
 const ASKERS_IN_END_GAME: usize = 2;
 /// Most blocks that a peer takes over at a time.
 const MOST_TAKEN_OVER: usize = 4;

@@ -168,7 +168,8 @@ impl<P: Ord> Session<P> {
 
     /// How long to wait for a block before one more peer is asked for it.
     pub(super) fn patience(&self) -> Duration {
-        self.usual.map_or(LEAST_PATIENCE, |usual| LEAST_PATIENCE.max(3 * usual))
+        let (least, times) = if self.crowd { (LEAST_IN_A_CROWD, 6) } else { (LEAST_PATIENCE, 3) };
+        self.usual.map_or(least, |usual| least.max(times * usual))
     }
 
     pub(super) fn dialling(&self) -> usize {
@@ -230,6 +231,8 @@ const NEWS_OF_A_CROWD: Duration = Duration::from_millis(150);
 /// Smaller leaves are asked for by name until a crowd is known: they cost a source little.
 const SMALL: usize = 64 * 1024;
 const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+/// In a crowd blocks wait for their turn, and who is asked once more is most often the source that all depend on.
+const LEAST_IN_A_CROWD: Duration = Duration::from_secs(1);
 /// Most blocks of one download that news are made of: 64 GiB in the largest leaves, some 6 MB of memory.
 const MAX_HELD: usize = 65_536;
 /// Each cost its peer an identity and us one block.
