@@ -260,6 +260,7 @@ fn kind(message: &Message) -> &'static str {
         Message::DontHave { .. } => "dont-have",
         Message::BlockHeader { .. } => "header",
         Message::Pending { .. } => "pending",
+        Message::Received { .. } => "received",
     }
 }
 
