@@ -111,7 +111,6 @@ impl<P: Peer> Exchange<P> {
             Message::Have { cids } => self.client.handle_have(peer, cids),
             Message::DontHave { request, cids } => self.client.handle_dont_have(peer, request, &cids, now),
             Message::BlockHeader { request, cid, len } => self.client.handle_header(peer, request, &cid, len, now),
-            Message::Received { request, cid } => self.server.handle_received(peer, request, &cid, now),
             Message::Pending { .. } => {}
         }
     }

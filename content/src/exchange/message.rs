@@ -25,8 +25,6 @@ pub enum Message {
     DontHave { request: RequestId, cids: Vec<Cid> },
     /// The bytes of `cid`, `len` of them, follow as (part of) the answer to `request`.
     BlockHeader { request: RequestId, cid: Cid, len: u32 },
-    /// A large block of the request has come whole: its sender need not count on the receiver's link for it any more.
-    Received { request: RequestId, cid: Cid },
     /// How much the sender has still queued for the receiver, in bytes; it is alive though nothing comes.
     Pending { bytes: u64 },
 }
@@ -66,8 +64,6 @@ pub enum Kind {
     Have,
 }
 
-/// From this size on, `Received` is said of a block, in bytes.
-pub const RECEIVED_FROM: usize = 64 * 1024;
 /// Most peers named in one referral.
 pub const MAX_REFERRALS: usize = 16;
 /// Most CIDs in one message.

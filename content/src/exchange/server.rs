@@ -190,28 +190,15 @@ impl<P: Peer> Server<P> {
         receiver.bytes_sent += bytes as u64;
         self.unsent -= freed;
         self.bytes_sent += bytes as u64;
-        if !sending.lands {
-            self.uplink.sent(bytes, now);
-        }
+        self.uplink.sent(bytes, now);
         if let Some(root) = sending.root {
             self.audience.sent(&root, peer, cid, bytes, last);
         }
         if last {
             receiver.blocks_sent += 1;
-            receiver.land(request, cid, now);
             self.blocks_sent += 1;
             self.end_of_block(peer, request, cid, now);
         }
-        self.dirty = true;
-    }
-
-    /// A large block has come to its receiver: whoever waits for a slot may have this one.
-    pub(super) fn handle_received(&mut self, peer: &P, request: RequestId, cid: &Cid, now: Instant) {
-        let patience = self.uplink.patience(self.config.slots);
-        let Some(receiver) = self.receivers.get_mut(peer) else { return };
-        let Some(len) = receiver.landed(request, cid, patience, now) else { return };
-        self.uplink.sent(len, now);
-        self.rest_uplink(now);
         self.dirty = true;
     }
 
@@ -219,7 +206,6 @@ impl<P: Peer> Server<P> {
         if self.tick.is_none_or(|tick| now < tick) {
             return;
         }
-        self.receivers.values_mut().for_each(|receiver| receiver.give_up_landing(now));
         for referral in self.crowds.due(&mut self.random, now) {
             let (peer, root, others) = (referral.peer, referral.root, referral.others);
             if self.receivers.get(&peer).is_some_and(|receiver| receiver.protocol.native) {
@@ -267,7 +253,7 @@ impl<P: Peer> Server<P> {
 
     fn wake(&mut self, now: Instant) {
         self.dirty = true;
-        let busy = self.receivers.values().any(|receiver| receiver.has_work() || receiver.is_busy());
+        let busy = self.receivers.values().any(|receiver| receiver.has_work() || !receiver.sending.is_empty());
         let tick = busy.then(|| now + TICK);
         let due = self.crowds.next_due().map(|due| due.max(now));
         self.tick = [self.tick, tick, due].into_iter().flatten().min();

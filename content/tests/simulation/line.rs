@@ -23,8 +23,6 @@ pub(crate) struct Line {
     bulk: VecDeque<Outgoing>,
     socket: VecDeque<Packet>,
     unsent: usize,
-    /// Unsent bytes that the system takes off the writer's hands.
-    buffer: usize,
     window: f64,
     threshold: f64,
     flying: usize,
@@ -72,7 +70,7 @@ pub(crate) struct Segment {
 }
 
 impl Line {
-    pub(crate) fn new(from: Id, to: Id, delay: Time, buffer: usize) -> Self {
+    pub(crate) fn new(from: Id, to: Id, delay: Time) -> Self {
         Self {
             from,
             to,
@@ -83,7 +81,6 @@ impl Line {
             bulk: VecDeque::new(),
             socket: VecDeque::new(),
             unsent: 0,
-            buffer,
             window: FIRST_WINDOW,
             threshold: f64::MAX,
             flying: 0,
@@ -117,7 +114,7 @@ impl Line {
     /// Writes into the socket what it takes.
     pub(crate) fn write(&mut self) -> Vec<Sent> {
         let mut reports = Vec::new();
-        while self.unsent < self.buffer {
+        while self.unsent < SOCKET {
             if let Some(packet) = self.said.pop_front() {
                 self.unsent += packet.bytes();
                 self.socket.push_back(packet);
@@ -223,7 +220,7 @@ impl Packet {
             Self::Said(Message::Cancel { cids, .. } | Message::Have { cids } | Message::DontHave { cids, .. }) => {
                 named(cids.len())
             }
-            Self::Said(Message::BlockHeader { .. } | Message::Received { .. } | Message::Pending { .. }) => 55,
+            Self::Said(Message::BlockHeader { .. } | Message::Pending { .. }) => 20,
             Self::Refer { others, .. } => 50 + 250 * others.len(),
             Self::Piece { bytes, first, .. } => bytes + if *first { 60 } else { 5 },
         }
@@ -250,6 +247,8 @@ const PACKET: usize = 1448;
 const MOST_WINDOW: f64 = 4e6;
 /// How much the window grows a round trip when it has been shrunk.
 const RISE: f64 = 2.0 * PACKET as f64;
+/// Unsent bytes that the system takes off the writer's hands.
+const SOCKET: usize = 256 * 1024;
 const FRAME: usize = 64 * 1024;
 /// The node's writer reports so many bytes together.
 const REPORTED: usize = 256 * 1024;

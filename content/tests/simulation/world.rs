@@ -36,8 +36,6 @@ pub(crate) struct World {
     pub(crate) random: Random,
     /// The share of packets that are lost on their way.
     pub(crate) loss: f64,
-    /// Unsent bytes that a system takes off a writer's hands.
-    pub(crate) socket_buffer: usize,
     /// Who is found as a provider.
     pub(crate) providers: BTreeMap<Cid, Vec<Id>>,
     /// Getters that are not done.
@@ -116,7 +114,6 @@ impl World {
             lines: Vec::new(),
             random: Random(seed),
             loss: 0.0,
-            socket_buffer: 256 * 1024,
             providers: BTreeMap::new(),
             open: 0,
         }
@@ -244,7 +241,7 @@ impl World {
             let line = self.lines.len();
             if let Entry::Vacant(place) = self.nodes[node as usize].lines.entry(peer) {
                 place.insert(line);
-                self.lines.push(Line::new(node, peer, delay, self.socket_buffer));
+                self.lines.push(Line::new(node, peer, delay));
             }
             self.nodes[node as usize].exchange.handle_connected(peer, Protocol::NATIVE, None, now);
             self.after(2 * delay, Event::Ponged { node, peer });

@@ -8,7 +8,7 @@ use super::Client;
 use super::session::Member;
 use super::want::{Said, Seek, Stage};
 use crate::block::Links;
-use crate::exchange::message::{MAX_CIDS, Message, RECEIVED_FROM, RequestId};
+use crate::exchange::message::{MAX_CIDS, RequestId};
 use crate::exchange::{Action, Peer};
 
 /// A copy of a wanted block on its way into the store.
@@ -80,10 +80,6 @@ impl<P: Peer> Client<P> {
             self.counters.bytes_wasted += if may_be_wanted { 0 } else { len as u64 };
             return may_be_wanted;
         };
-        let owed = partner.owed().get(cid).filter(|_| partner.protocol.native && len >= RECEIVED_FROM);
-        if let Some(request) = owed.map(|owed| owed.request) {
-            self.send(peer, Message::Received { request, cid: *cid });
-        }
         self.take(peer, cid, len, Step::Verifying, now)
     }
 

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cid::Cid;
 
 use crate::block::RAW;
 use crate::exchange::Protocol;
-use crate::exchange::message::{Credit, Kind, MAX_CIDS, RECEIVED_FROM, RequestId, Want};
+use crate::exchange::message::{Credit, Kind, MAX_CIDS, RequestId, Want};
 
 /// A connected peer, as the server sees it. It wants at most `MAX_WANTED` blocks at a time.
 #[derive(Debug)]
@@ -21,8 +21,6 @@ pub(super) struct Receiver {
     /// Blocks asked for by name that are here, the most urgent first.
     queue: BTreeMap<Place, (RequestId, Cid)>,
     pub(super) sending: BTreeMap<(RequestId, Cid), Sending>,
-    /// Large blocks that have left here and have not come to the peer: they still load our uplink. At most `MOST_LANDING`.
-    landing: BTreeMap<(RequestId, Cid), Landing>,
     /// Blocks whose sending was cancelled and whose bytes may still be on their way out of the store, and how many bytes.
     aborting: BTreeMap<(RequestId, Cid), Aborting>,
     /// Bytes loading or unsent, those of cancelled blocks included.
@@ -65,17 +63,8 @@ struct Ready {
 }
 
 #[derive(Debug)]
-struct Landing {
-    len: usize,
-    since: Instant,
-}
-
-#[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) len: usize,
     pub(super) unsent: usize,
-    /// The peer will say when it has come.
-    pub(super) lands: bool,
     pub(super) chosen: bool,
     pub(super) root: Option<Cid>,
 }
@@ -106,7 +95,6 @@ impl Receiver {
             looking_up: BTreeMap::new(),
             queue: BTreeMap::new(),
             sending: BTreeMap::new(),
-            landing: BTreeMap::new(),
             aborting: BTreeMap::new(),
             unsent: 0,
             served: turn,
@@ -229,58 +217,6 @@ impl Receiver {
         self.queue.first_key_value().is_some_and(|((_, leaf, _), _)| !leaf)
     }
 
-    /// A small block with children is next: a getter can do nothing without it.
-    pub(super) fn next_is_small_and_urgent(&self) -> bool {
-        let Some(((_, leaf, _), (request, cid))) = self.queue.first_key_value() else { return false };
-        let ready = self.requests.get(request).and_then(|request| request.ready.get(cid));
-        !leaf && ready.is_some_and(|ready| (ready.len as usize) < RECEIVED_FROM)
-    }
-
-    /// Something is on its way to it.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.sending.is_empty() || !self.landing.is_empty()
-    }
-
-    /// Whether the peer will say that a block of this length has come.
-    pub(super) fn will_say_received(&self, len: usize) -> bool {
-        self.protocol.native && len >= RECEIVED_FROM
-    }
-
-    /// The last bytes of a block have left here.
-    pub(super) fn land(&mut self, request: RequestId, cid: &Cid, now: Instant) {
-        let len = self.sending.get(&(request, *cid)).filter(|sending| sending.lands).map(|sending| sending.len);
-        if let Some(len) = len.filter(|_| self.landing.len() < MOST_LANDING) {
-            self.landing.insert((request, *cid), Landing { len, since: now });
-        }
-    }
-
-    /// A block has come to the peer, which may be known to be slow by that. Gives its length.
-    pub(super) fn landed(
-        &mut self,
-        request: RequestId,
-        cid: &Cid,
-        patience: Option<f64>,
-        now: Instant,
-    ) -> Option<usize> {
-        let last = self.sending.is_empty() && self.landing.len() == 1;
-        self.slow = if last { self.is_slow(patience, now) } else { self.slow };
-        let landing = self.landing.remove(&(request, *cid))?;
-        self.rest();
-        Some(landing.len)
-    }
-
-    /// A peer that does not say so is not waited for.
-    pub(super) fn give_up_landing(&mut self, now: Instant) {
-        self.landing.retain(|_, landing| now.duration_since(landing.since) < LONGEST_LANDING);
-        self.rest();
-    }
-
-    fn rest(&mut self) {
-        if !self.is_busy() {
-            self.turn_since = None;
-        }
-    }
-
     /// Takes the next block out of what is wanted. Where the peer lets us choose, `rank` says which: the least.
     pub(super) fn take_next(&mut self, mut rank: impl FnMut(Option<Cid>, &Cid) -> (u32, u64)) -> Option<Next> {
         if let Some((_, (request, cid))) = self.queue.pop_first() {
@@ -317,17 +253,16 @@ impl Receiver {
         for (id, cid) in wanted {
             self.forget(id, &cid);
         }
-        let aborted = self.sending.keys().filter(|(id, cid)| meant(*id, cid)).copied().collect();
-        self.landing.retain(|(id, cid), _| !meant(*id, cid));
-        self.rest();
-        aborted
+        self.sending.keys().filter(|(id, cid)| meant(*id, cid)).copied().collect()
     }
 
     /// The block is not sent any more. Gives the bytes that are no longer on their way.
     pub(super) fn stop(&mut self, request: RequestId, cid: &Cid) -> Option<Sending> {
         let sending = self.sending.remove(&(request, *cid))?;
         self.unsent -= sending.unsent;
-        self.rest();
+        if self.sending.is_empty() {
+            self.turn_since = None;
+        }
         Some(sending)
     }
 
@@ -337,7 +272,9 @@ impl Receiver {
         let aborting = self.aborting.entry((request, *cid)).or_default();
         aborting.times += 1;
         aborting.unsent += sending.unsent;
-        self.rest();
+        if self.sending.is_empty() {
+            self.turn_since = None;
+        }
     }
 
     /// Nothing of a cancelled block is on its way any more. Gives its bytes.
@@ -386,8 +323,5 @@ impl Request {
     }
 }
 
-/// Blocks that may be on their way to one peer and are remembered; further ones count as come.
-const MOST_LANDING: usize = 64;
-const LONGEST_LANDING: Duration = Duration::from_secs(5);
 /// Most blocks that one peer may want at a time, as Kubo has it. Beyond it those of least priority are refused.
 pub(super) const MAX_WANTED: usize = 1024;

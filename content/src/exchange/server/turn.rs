@@ -19,7 +19,7 @@ impl<P: Peer> Server<P> {
     pub(super) fn serve(&mut self, now: Instant) {
         self.mark_slow(now);
         while self.unsent < self.config.serving_total {
-            let crowded = self.receivers.values().filter(|r| r.has_work() || r.is_busy()).count();
+            let crowded = self.receivers.values().filter(|r| r.has_work() || !r.sending.is_empty()).count();
             let crowded = crowded > self.config.slots;
             let Some(peer) = self.next_receiver(crowded) else { return };
             self.turn += 1;
@@ -28,7 +28,7 @@ impl<P: Peer> Server<P> {
     }
 
     fn next_receiver(&self, crowded: bool) -> Option<P> {
-        let busy = self.receivers.values().filter(|receiver| receiver.is_busy());
+        let busy = self.receivers.values().filter(|receiver| !receiver.sending.is_empty());
         let (slow, held): (Vec<&Receiver>, Vec<&Receiver>) = busy.partition(|receiver| receiver.slow);
         let free_slot = held.len() < self.config.slots;
         let free_ride = slow.len() < MOST_RIDERS;
@@ -36,10 +36,7 @@ impl<P: Peer> Server<P> {
             if !receiver.has_work() || receiver.unsent >= self.config.serving_per_peer {
                 return false;
             }
-            if receiver.next_is_small_and_urgent() && receiver.unsent < TURN {
-                return true;
-            }
-            if receiver.is_busy() {
+            if !receiver.sending.is_empty() {
                 return !crowded || (receiver.next_is_urgent() && receiver.unsent < TURN + URGENT_AHEAD);
             }
             if receiver.slow { free_ride } else { free_slot }
@@ -49,30 +46,24 @@ impl<P: Peer> Server<P> {
     }
 
     fn give_turn(&mut self, peer: &P, crowded: bool, now: Instant) {
-        let (mut loaded, mut urgent) = (0, false);
+        let mut loaded = 0;
         loop {
             let (crowds, random) = (&self.crowds, &mut self.random);
             let Some(receiver) = self.receivers.get_mut(peer) else { return };
-            if crowded && loaded > 0 && receiver.next_is_urgent() != urgent {
-                return;
-            }
-            urgent = receiver.next_is_urgent();
             receiver.served = self.turn;
             let rank = |root: Option<Cid>, cid: &Cid| (root.map_or(0, |r| crowds.sent_count(&r, cid)), random.next());
             let Some(next) = receiver.take_next(rank) else { return };
             let len = next.len as usize;
-            if !receiver.is_busy() {
+            if receiver.sending.is_empty() {
                 receiver.turn_since = Some(now);
                 receiver.turn_bytes = 0;
             }
             receiver.turn_bytes += len;
-            let lands = receiver.will_say_received(len);
             let charge = len.max(LEAST_CHARGE);
             receiver.unsent += charge;
-            receiver.sending.insert(
-                (next.request, next.cid),
-                Sending { len, unsent: charge, lands, chosen: next.chosen, root: next.root },
-            );
+            receiver
+                .sending
+                .insert((next.request, next.cid), Sending { unsent: charge, chosen: next.chosen, root: next.root });
             self.unsent += charge;
             self.uplink.resume(now);
             if let Some(root) = &next.root {
@@ -98,16 +89,10 @@ impl<P: Peer> Server<P> {
     pub(super) fn end_of_block(&mut self, peer: &P, request: RequestId, cid: &Cid, now: Instant) {
         let patience = self.uplink.patience(self.config.slots);
         if let Some(receiver) = self.receivers.get_mut(peer) {
-            let last = receiver.sending.len() == 1 && receiver.sending.values().all(|sending| !sending.lands);
-            receiver.slow = if last { receiver.is_slow(patience, now) } else { receiver.slow };
+            receiver.slow = receiver.sending.len() == 1 && receiver.is_slow(patience, now);
         }
         self.stop_sending(peer, request, cid);
-        self.rest_uplink(now);
-    }
-
-    /// Time in which nothing is on its way says nothing of the uplink.
-    pub(super) fn rest_uplink(&mut self, now: Instant) {
-        if self.unsent == 0 && !self.receivers.values().any(Receiver::is_busy) {
+        if self.unsent == 0 {
             self.uplink.pause(now);
         }
     }
@@ -122,7 +107,7 @@ impl<P: Peer> Server<P> {
 
 impl Receiver {
     /// Whether what is being sent has taken more than the patience, in seconds a byte.
-    pub(super) fn is_slow(&self, patience: Option<f64>, now: Instant) -> bool {
+    fn is_slow(&self, patience: Option<f64>, now: Instant) -> bool {
         let (Some(patience), Some(since)) = (patience, self.turn_since) else { return false };
         now.duration_since(since).as_secs_f64() > patience * self.turn_bytes as f64
     }
@@ -166,7 +151,7 @@ impl Uplink {
     }
 
     /// Longer than so many seconds a byte is slow, with so many sharing the uplink.
-    pub(super) fn patience(&self, slots: usize) -> Option<f64> {
+    fn patience(&self, slots: usize) -> Option<f64> {
         self.best.map(|best| SLOW * slots as f64 / best.max(1.0))
     }
 }

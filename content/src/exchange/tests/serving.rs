@@ -140,50 +140,12 @@ fn four_receivers_at_a_time_one_block_each_and_the_longest_waiting_next() {
     // The first asked alone and was served ahead; nobody else has more than one.
     let others: Vec<u32> = first.iter().map(|(peer, _)| *peer).filter(|peer| *peer > 0).collect();
     assert_eq!(others, [1, 2, 3]);
-    deliver(&mut machine, 2, &cids[0], now);
+    machine.handle_sent(&2, RequestId(1), &cids[0], 1_000_000, true, now);
     assert_eq!(loads(&all(&mut machine)), [(4, cids[0])]);
-    deliver(&mut machine, 1, &cids[0], now);
+    machine.handle_sent(&1, RequestId(1), &cids[0], 1_000_000, true, now);
     assert_eq!(loads(&all(&mut machine)), [(5, cids[0])]);
-    deliver(&mut machine, 3, &cids[0], now);
+    machine.handle_sent(&3, RequestId(1), &cids[0], 1_000_000, true, now);
     assert_eq!(loads(&all(&mut machine)), [(1, cids[1])]);
-}
-
-#[test]
-fn a_block_that_has_left_holds_its_slot_until_it_has_come() {
-    let (mut machine, mut now) = serving(6);
-    let cids: Vec<Cid> = (0..2).map(leaf).collect();
-    for peer in 0..6 {
-        serve(&mut machine, peer, 1, &cids, 1_000_000, now);
-    }
-    all(&mut machine);
-    for peer in 1..4 {
-        machine.handle_sent(&peer, RequestId(1), &cids[0], 1_000_000, true, now);
-    }
-    assert_eq!(loads(&all(&mut machine)), [], "it may all stand in the buffers of the system");
-
-    machine.handle_message(&2, Message::Cancel { request: RequestId(1), cids: vec![cids[0]] }, now);
-    assert_eq!(loads(&all(&mut machine)), [(4, cids[0])]);
-
-    now += Duration::from_secs(6);
-    machine.handle_timeout(now);
-    let next: Vec<u32> = loads(&all(&mut machine)).into_iter().map(|(peer, _)| peer).collect();
-    assert_eq!(next, [5, 1], "who does not say so is not waited for");
-}
-
-#[test]
-fn a_small_block_with_children_waits_for_no_slot() {
-    let (mut machine, now) = serving(6);
-    for peer in 0..5 {
-        serve(&mut machine, peer, 1, &[leaf(1), leaf(2)], 1_000_000, now);
-    }
-    all(&mut machine);
-    let node = Cid::new_v1(DAG_PB, *leaf(9).hash());
-    serve(&mut machine, 5, 1, &[node], 64 * 1024, now);
-    assert_eq!(loads(&all(&mut machine)), [], "it is not small");
-    serve(&mut machine, 5, 2, &[Cid::new_v1(DAG_PB, *leaf(8).hash()), leaf(3)], 64 * 1024 - 1, now);
-    assert_eq!(loads(&all(&mut machine)), []);
-    machine.handle_message(&5, Message::Cancel { request: RequestId(1), cids: vec![] }, now);
-    assert_eq!(loads(&all(&mut machine)), [(5, Cid::new_v1(DAG_PB, *leaf(8).hash()))]);
 }
 
 #[test]
@@ -195,7 +157,7 @@ fn a_slow_receiver_holds_no_slot() {
     for _ in 0..40 {
         for (peer, cid) in loads(&all(&mut machine)) {
             now += Duration::from_millis(20);
-            deliver(&mut machine, peer, &cid, now);
+            machine.handle_sent(&peer, RequestId(1), &cid, 1_000_000, true, now);
         }
     }
     machine.handle_disconnected(&8, now);
@@ -350,12 +312,6 @@ fn serving(peers: u32) -> (Machine, Instant) {
         machine.handle_connected(peer, Protocol::NATIVE, None, now);
     }
     (machine, now)
-}
-
-/// The block leaves, and the peer says that it has come.
-fn deliver(machine: &mut Machine, peer: u32, cid: &Cid, now: Instant) {
-    machine.handle_sent(&peer, RequestId(1), cid, 1_000_000, true, now);
-    machine.handle_message(&peer, Message::Received { request: RequestId(1), cid: *cid }, now);
 }
 
 fn leaf(seed: u64) -> Cid {

@@ -14,8 +14,7 @@
 //! | 6 BlockHeader | request, length of the block (at most 2 MiB), CID |
 //! | 7 Refer | root CID, list of (peer id, signed peer record), each with its length |
 //! | 8 Pending | bytes queued for the receiver |
-//! | 128 Received | request, CID of a block of 64 KiB or more that has come whole; sent for each |
-//! | 129 to 255 | for later; skipped by those who do not know them |
+//! | 128 to 255 | for later; skipped by those who do not know them |
 //!
 //! Requests are numbered by who sends them, rising from 1. At most 1,024 CIDs stand in a list and 16 peers in a referral; a
 //! payload that is no Data is at most 196,608 bytes; what breaks a limit, an unknown kind below 128 or bytes left over end
@@ -109,7 +108,6 @@ const REFER: u8 = 7;
 const PENDING: u8 = 8;
 /// From this kind on, what is not known is skipped.
 const SKIPPED: u8 = 128;
-const RECEIVED: u8 = 128;
 const FLAG_ROOT: u8 = 1;
 const FLAG_HAVE: u8 = 2;
 const FLAG_CREDIT: u8 = 4;

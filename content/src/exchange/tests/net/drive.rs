@@ -160,6 +160,6 @@ pub(super) fn as_bitswap(message: Message) -> Option<Message> {
         }
         Message::DontHave { cids, .. } => Some(Message::DontHave { request: RequestId(0), cids }),
         Message::Have { .. } => Some(message),
-        Message::BlockHeader { .. } | Message::Pending { .. } | Message::Received { .. } => None,
+        Message::BlockHeader { .. } | Message::Pending { .. } => None,
     }
 }

@@ -260,7 +260,6 @@ fn kind(message: &Message) -> &'static str {
         Message::DontHave { .. } => "dont-have",
         Message::BlockHeader { .. } => "header",
         Message::Pending { .. } => "pending",
-        Message::Received { .. } => "received",
     }
 }
 

@@ -5,7 +5,7 @@ use unsigned_varint::decode as varint;
 
 use super::{
     BLOCK_HEADER, CANCEL, DATA_BULK, DATA_URGENT, DONT_HAVE, FLAG_CREDIT, FLAG_HAVE, FLAG_ROOT, Frame, HAVE, HEAD,
-    Lane, MAX_DATA, MAX_PAYLOAD, MAX_PEER_ID, MAX_RECORD, PENDING, RECEIVED, REFER, Referral, SKIPPED, WANT,
+    Lane, MAX_DATA, MAX_PAYLOAD, MAX_PEER_ID, MAX_RECORD, PENDING, REFER, Referral, SKIPPED, WANT,
 };
 use crate::block::MAX_BLOCK_SIZE;
 use crate::exchange::message::{Credit, Kind, MAX_CID_LENGTH, MAX_CIDS, MAX_REFERRALS, Message, RequestId, Want};
@@ -75,7 +75,6 @@ impl Decoder {
             DONT_HAVE => Frame::Message(Message::DontHave { request: fields.request()?, cids: fields.cids()? }),
             BLOCK_HEADER => self.header(&mut fields)?,
             REFER => fields.refer()?,
-            RECEIVED => Frame::Message(Message::Received { request: fields.request()?, cid: fields.cid()? }),
             PENDING => Frame::Message(Message::Pending { bytes: fields.number()? }),
             _ => return Ok(None),
         };

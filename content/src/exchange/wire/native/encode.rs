@@ -6,7 +6,7 @@ use unsigned_varint::encode as varint;
 
 use super::{
     BLOCK_HEADER, CANCEL, DATA_BULK, DATA_URGENT, DONT_HAVE, FLAG_CREDIT, FLAG_HAVE, FLAG_ROOT, HAVE, HEAD, Lane,
-    PENDING, RECEIVED, REFER, Referral, WANT,
+    PENDING, REFER, Referral, WANT,
 };
 use crate::exchange::message::{Credit, Kind, Message, RequestId, Want};
 
@@ -20,10 +20,6 @@ pub fn encode(message: &Message, out: &mut BytesMut) {
         Message::BlockHeader { request, cid, len } => frame(BLOCK_HEADER, out, |out| {
             put_number(request.0, out);
             put_number(u64::from(*len), out);
-            put_cid(cid, out);
-        }),
-        Message::Received { request, cid } => frame(RECEIVED, out, |out| {
-            put_number(request.0, out);
             put_cid(cid, out);
         }),
         Message::Pending { bytes } => frame(PENDING, out, |out| put_number(*bytes, out)),

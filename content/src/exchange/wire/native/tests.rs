@@ -209,7 +209,5 @@ fn any_message() -> impl Strategy<Value = Message> {
             len
         }),
         any::<u64>().prop_map(|bytes| Message::Pending { bytes }),
-        (any::<u64>(), any::<u8>())
-            .prop_map(|(request, seed)| Message::Received { request: RequestId(request), cid: cid(0x55, seed) }),
     ]
 }
