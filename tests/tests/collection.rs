@@ -114,7 +114,7 @@ fn a_collection_that_is_killed_loses_nothing_that_is_pinned() {
         let repository = Repository::new();
         copy(&model.path(), &repository.path());
         let mut random = SmallRng::seed_from_u64(round);
-        let mut collection = repository.cidra(["--offline", "repo", "gc"]).start();
+        let collection = repository.cidra(["--offline", "repo", "gc"]).start();
         collection.wait_for_end(whole.elapsed.mul_f64(random.random_range(0.0..1.0)));
         let named = lines(&collection.kill().stdout);
         println!("round {round}: killed after {named} of {all} were named");
