@@ -12,6 +12,10 @@ async fn in_table(house: &House, others: &[&House]) {
         others.iter().all(|other| known.get(&other.network.peer_id()).is_some_and(|known| !known.is_empty()))
     })
     .await;
+    for other in others {
+        // Connected is not enough: it comes into the table when it has said who it is.
+        house.network.identify(other.network.peer_id()).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
