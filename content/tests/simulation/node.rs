@@ -189,10 +189,10 @@ impl World {
             }
             self.send_on(node);
         }
-        self.sleep(node);
+        self.set_alarm(node);
     }
 
-    fn sleep(&mut self, node: Id) {
+    fn set_alarm(&mut self, node: Id) {
         let Some(at) = self.nodes[node as usize].exchange.poll_timeout() else { return };
         let at = self.time_of(at).max(self.now);
         let this = &mut self.nodes[node as usize];
