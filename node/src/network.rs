@@ -59,6 +59,8 @@ struct Shared {
     peer_id: PeerId,
     /// Something is to be announced, or somebody is there to be told.
     announce: Notify,
+    /// Peers, the disk or the clock made the network do something.
+    turns: Arc<Notify>,
     meter: Arc<Meter>,
 }
 
@@ -204,6 +206,12 @@ impl Network {
     /// Changes whom this node meets first.
     pub async fn set_bootstrap(&self, addresses: Vec<Multiaddr>) {
         let _ = self.commands.send(Command::SetBootstrap { addresses }).await; // the network ended
+    }
+
+    /// Resolves when something happened to the network after this call that may change what it says: a peer, the disk or the clock
+    /// made it act. At least once a second, for as long as it runs.
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shared.turns.clone().notified_owned()
     }
 
     /// What was done since the start.

@@ -97,7 +97,12 @@ impl Driver {
                         let _ = reply.send(()); // nobody waits: it has stopped all the same
                         return;
                     }
-                    Some(command) => self.on_command(command),
+                    Some(command) => {
+                        self.on_command(command);
+                        self.act();
+                        // No turn: whoever gave it knows of it, and most only ask.
+                        continue;
+                    }
                     None => return self.stop().await,
                 },
                 event = self.swarm.select_next_some() => self.on_event(event),
@@ -110,6 +115,7 @@ impl Driver {
                 _ = tick.tick() => self.on_tick(),
             }
             self.act();
+            self.network.shared.turns.notify_waiters();
         }
     }
 

@@ -55,7 +55,10 @@ impl Network {
         let swarm = Swarm::new(transport, behaviour, here, settings);
 
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let network = Self { commands, shared: Arc::new(Shared { peer_id: here, announce: Notify::new(), meter }) };
+        let network = Self {
+            commands,
+            shared: Arc::new(Shared { peer_id: here, announce: Notify::new(), turns: Arc::default(), meter }),
+        };
         let announcer = match (&blocks, config.announce) {
             (Some((store, _)), true) => Some(Announcer::spawn(network.downgrade(), store.clone())),
             _ => None,

@@ -150,7 +150,7 @@ async fn a_dropped_session_is_forgotten() {
 
     drop(session);
 
-    until("the session is closed", || async { bob.network.stats().await.sessions == 0 }).await;
+    assert_eq!(bob.network.stats().await.sessions, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +180,7 @@ async fn a_holder_that_goes_and_comes_back_is_asked_again() {
     listen.pop();
     here.listen = vec![listen];
     alice.restart(here).await;
-    until("bob has noticed", || async { bob.network.peers().await.is_empty() }).await;
+    until(&bob.network, "bob has noticed", || async { bob.network.peers().await.is_empty() }).await;
 
     bob.fetch(&[block], vec![address]).await;
 }

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use crate::house::{House, PATIENCE, TCP, config, until};
 
 async fn in_table(house: &House, others: &[&House]) {
-    until("they know each other", || async {
+    until(&house.network, "they know each other", || async {
         let known = house.network.known_addresses().await;
         others.iter().all(|other| known.get(&other.network.peer_id()).is_some_and(|known| !known.is_empty()))
     })
@@ -106,7 +106,7 @@ async fn a_bootstrap_node_that_comes_later_is_met() {
     let _late = House::with(Config { listen: vec![listen.clone()], ..config(TCP) }).await;
     alice.network.set_bootstrap(vec![listen]).await;
 
-    until("met", || async { alice.network.peers().await.len() == 1 }).await;
+    until(&alice.network, "met", || async { alice.network.peers().await.len() == 1 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn records_and_known_peers_survive_a_restart() {
     in_table(&carol, &[&alice]).await;
     let block = alice.keep(10).await;
     alice.network.provide(*block.cid()).await.unwrap();
-    until("carol has it", || async { carol.network.stats().await.provider_records == 1 }).await;
+    until(&carol.network, "carol has it", || async { carol.network.stats().await.provider_records == 1 }).await;
 
     carol.restart(config(TCP)).await;
 
@@ -137,8 +137,9 @@ async fn what_is_queued_is_announced_when_somebody_is_there() {
 
     let bob = House::new(&[&alice]).await;
 
-    until("bob has the record", || async { bob.network.stats().await.provider_records == 1 }).await;
-    until("it is out of the queue", || async { alice.store.announcements().await.unwrap().is_empty() }).await;
+    until(&bob.network, "bob has the record", || async { bob.network.stats().await.provider_records == 1 }).await;
+    until(&alice.network, "it is out of the queue", || async { alice.store.announcements().await.unwrap().is_empty() })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,20 +149,20 @@ async fn idle_connections_are_trimmed() {
     for _ in 0..5 {
         others.push(House::new(&[&trimmed]).await);
     }
-    until("all were there", || async { trimmed.network.stats().await.accepted >= 5 }).await;
+    until(&trimmed.network, "all were there", || async { trimmed.network.stats().await.accepted >= 5 }).await;
 
-    until("few are left", || async { trimmed.network.peers().await.len() <= 3 }).await;
+    until(&trimmed.network, "few are left", || async { trimmed.network.peers().await.len() <= 3 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_ends_with_its_last_handle() {
     let alice = House::new(&[]).await;
     let bob = House::new(&[&alice]).await;
-    until("they are connected", || async { alice.network.peers().await.len() == 1 }).await;
+    until(&alice.network, "they are connected", || async { alice.network.peers().await.len() == 1 }).await;
 
     drop(bob);
 
-    until("bob is gone", || async { alice.network.peers().await.is_empty() }).await;
+    until(&alice.network, "bob is gone", || async { alice.network.peers().await.is_empty() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

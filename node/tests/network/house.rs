@@ -102,13 +102,18 @@ pub(crate) async fn delivered(session: &mut Session) -> cidra_content::Cid {
     tokio::time::timeout(PATIENCE, next).await.expect("delivered in time")
 }
 
-/// Waits until something holds.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let begun = std::time::Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Waits until something holds that this network has a part in: looked at whenever it did something.
+pub(crate) async fn until<F: Future<Output = bool>>(network: &Network, what: &str, mut holds: impl FnMut() -> F) {
+    let held = async {
+        loop {
+            let turn = network.turn();
+            if holds().await {
+                return;
+            }
+            turn.await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, held).await.is_ok(), "not in time: {what}");
 }
 
 /// On a machine that is busy with other things.

@@ -75,7 +75,7 @@ async fn blocks_that_nobody_asked_for_are_not_kept() {
     stream.write_all(&[header, data].concat()).await.unwrap();
     stream.flush().await.unwrap();
 
-    until("it came", || async { alice.network.stats().await.exchange.bytes_wasted >= 100 }).await;
+    until(&alice.network, "it came", || async { alice.network.stats().await.exchange.bytes_wasted >= 100 }).await;
     assert_eq!(alice.store.locate(vec![*block.cid()]).await.unwrap(), [None]);
 }
 
