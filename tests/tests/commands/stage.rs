@@ -1,7 +1,9 @@
 //! Where the rows of the table are played: a repository with something in it, who holds it, and a peer on the same host.
 
+use std::fs;
+use std::io::Write;
+use std::process::ChildStdin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{fs, thread, time};
 
 use cidra_tests::{Call, Daemon, Finished, Repository, Running};
 
@@ -37,7 +39,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) holder: Holder,
     pub(crate) repository: Repository,
     pub(crate) daemon: Option<Daemon>,
-    command: Option<Running>,
+    command: Option<(Running, ChildStdin)>,
     neighbour: &'a Neighbour,
     root: String,
     file: String,
@@ -78,16 +80,12 @@ impl<'a> Stage<'a> {
     }
 
     /// A command that holds the repository until its standard input ends.
-    pub(crate) fn hold(&self) -> Running {
-        let running = self.cidra("add -q -").open_input().start();
-        let socket = self.repository.path().join("api.sock");
-        let deadline = time::Instant::now() + time::Duration::from_secs(60);
-        // It says nothing until it is done; that it listens is what shows that it holds.
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(time::Instant::now() < deadline, "the command does not listen");
-            thread::sleep(time::Duration::from_millis(5));
-        }
-        running
+    fn hold(&self) -> (Running, ChildStdin) {
+        let mut running = self.cidra("add -q -").open_input().start();
+        let mut input = running.stdin();
+        // More than a pipe holds: when it is written, the command reads, and that it does once it holds the repository.
+        input.write_all(&[0; 1 << 17]).expect("it reads");
+        (running, input)
     }
 
     /// A call of these words, names filled in. What a node of its own needs is in the environment, where it does not matter to
@@ -135,6 +133,8 @@ impl<'a> Stage<'a> {
         if let Some(daemon) = self.daemon.take() {
             daemon.stop();
         }
-        self.command.take().map(Running::finish)
+        let (command, input) = self.command.take()?;
+        drop(input);
+        Some(command.finish())
     }
 }
