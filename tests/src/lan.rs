@@ -37,6 +37,20 @@ impl Lan {
         &self.hosts[number]
     }
 
+    /// Lets a host send no more than so many bytes a second; false, and a line that says so, where that cannot be.
+    pub fn limit_uplink(&self, number: usize, rate: u64) -> bool {
+        let namespace = &self.hosts[number].namespace;
+        let rate = format!("{rate}bps");
+        let shape = ["-n", namespace, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", &rate];
+        match run("tc", &[&shape[..], &["burst", "256kb", "latency", "50ms"]].concat()) {
+            Ok(()) => true,
+            Err(why) => {
+                println!("skipped: no links of a given rate here ({why})");
+                false
+            }
+        }
+    }
+
     /// Bytes that came to a host from others so far, as its interface counts them.
     pub fn received(&self, number: usize) -> u64 {
         let of = ["-n", &self.hosts[number].namespace, "-s", "-j", "link", "show", "eth0"];
@@ -89,7 +103,11 @@ impl Host {
 }
 
 fn ip(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("ip").args(arguments).output().map_err(|error| format!("ip: {error}"))?;
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use cidra_tests::program::LIMIT;
 use cidra_tests::suite::MIB;
@@ -27,10 +26,13 @@ struct Film {
 }
 
 impl Film {
-    /// `None` without the right to make a network.
+    /// `None` without the right to make a network. The link needs some seconds for it, so there is time to be killed in.
     fn sent() -> Option<Film> {
         let lan = Lan::of(2)?;
         let size = Suite::chosen().of(96, 256, 1024) * MIB;
+        if !lan.limit_uplink(0, size / 3) {
+            return None;
+        }
         let (alice, bob) = (Repository::new(), Repository::new());
         let file = alice.file("film.mp4");
         sample::file(&file, size, 1);
@@ -43,8 +45,8 @@ impl Film {
 fn a_sender_that_was_killed_is_picked_up_when_it_is_back() {
     let Some(Film { lan, alice, bob, file, size, sender, line }) = Film::sent() else { return };
 
-    let getter = paste(&line, &bob, lan.host(1), &bob.file("got")).start();
-    wait_for(&lan, size / 3);
+    let mut getter = paste(&format!("{line} --json"), &bob, lan.host(1), &bob.file("got")).start();
+    wait_for(&mut getter, size / 4);
     sender.kill();
     let first = lan.received(1);
     let (sender, again) = send(&alice, lan.host(0), &[&file]);
@@ -65,8 +67,8 @@ fn a_receiver_that_was_killed_fetches_only_the_rest_by_the_same_line() {
     let got = bob.file("got");
 
     // So that the signal hits the program and not its shell.
-    let getter = paste(&format!("exec {line}"), &bob, lan.host(1), &got).start();
-    wait_for(&lan, size / 3);
+    let mut getter = paste(&format!("exec {line} --json"), &bob, lan.host(1), &got).start();
+    wait_for(&mut getter, size / 4);
     getter.kill();
     let first = lan.received(1);
     assert!(!got.join("film.mp4").exists(), "until it is complete nothing stands under its name");
@@ -123,10 +125,10 @@ fn who_cannot_be_reached_is_named_with_what_was_tried() {
     println!("{refused}{elsewhere}");
 }
 
-fn wait_for(lan: &Lan, bytes: u64) {
-    let deadline = Instant::now() + LIMIT;
-    while lan.received(1) < bytes {
-        assert!(Instant::now() < deadline, "{bytes} bytes did not come within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// Until so many bytes have come, as it says itself.
+fn wait_for(getter: &mut Running, bytes: u64) {
+    getter.wait_for_line(LIMIT, |line| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event a line");
+        event["Received"].as_u64().is_some_and(|received| received >= bytes)
+    });
 }
