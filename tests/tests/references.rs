@@ -14,20 +14,8 @@ const SIZE: u64 = 12 * MIB + 345;
 fn an_edited_file_is_never_served_wrong() {
     for profile in ["unixfs-v1-2025", "unixfs-v0-2015"] {
         let (holder, file, cid) = refer(profile);
-        let whole = fs::read(&file).expect("the test's own file");
         let daemon = holder.daemon(&[]);
-        let before = Repository::new();
-        get(&before, &cid, &daemon).run().success();
-        sample::assert_same(&file, &before.file("out"));
-
-        edit_unseen(&file);
-
-        let after = Repository::new();
-        get(&after, &cid, &daemon).run().exits(3);
-        assert!(!after.file("out").exists(), "{profile}: something stands under the final name");
-        let read = holder.cidra(["--offline", "cat", &cid]).run();
-        assert!(whole.starts_with(&read.stdout), "{profile}: a wrong byte came");
-        assert!(read.stdout.len() < whole.len(), "{profile}: it cannot be whole");
+        assert_an_edit_is_noticed(&holder, &daemon, &file, &cid);
         daemon.stop();
     }
 }
@@ -164,22 +152,10 @@ fn on_other_file_systems_an_edit_gives_no_wrong_byte() {
         let holder = Repository::new();
         let (file, outside) = (mount.path().join("film"), mount.outside("film"));
         sample::file(&outside, SIZE, 7);
-        let whole = fs::read(&outside).expect("the test's own file");
         let added = holder.cidra(["add", "-Q", "--nocopy"]).arg(&file).within(&mount).run().success();
-        let cid = added.text().to_owned();
         let call = holder.daemon_call(&[], &["--listen", "/ip4/127.0.0.1/tcp/0"]);
         let daemon = Daemon::start(call.within(&mount), "Daemon is ready");
-        let before = Repository::new();
-        get(&before, &cid, &daemon).run().success();
-        sample::assert_same(&outside, &before.file("out"));
-
-        edit_unseen(&outside);
-
-        let after = Repository::new();
-        get(&after, &cid, &daemon).run().exits(3);
-        assert!(!after.file("out").exists(), "something stands under the final name");
-        let read = holder.cidra(["cat", "--offline", &cid]).run();
-        assert!(whole.starts_with(&read.stdout) && read.stdout.len() < whole.len(), "a wrong byte came");
+        assert_an_edit_is_noticed(&holder, &daemon, &outside, added.text());
         daemon.stop();
     }
 }
@@ -227,6 +203,23 @@ fn nothing_on_this_machine_is_named_through_a_port() {
 
     assert!(refused.stderr.contains("socket"), "{:?}", refused.stderr);
     daemon.stop();
+}
+
+/// Served whole, then edited with its times and length kept: from then on no command and no peer gets a wrong byte of it.
+fn assert_an_edit_is_noticed(holder: &Repository, daemon: &Daemon, file: &Path, cid: &str) {
+    let whole = fs::read(file).expect("the test's own file");
+    let before = Repository::new();
+    get(&before, cid, daemon).run().success();
+    sample::assert_same(file, &before.file("out"));
+
+    edit_unseen(file);
+
+    let after = Repository::new();
+    get(&after, cid, daemon).run().exits(3);
+    assert!(!after.file("out").exists(), "something stands under the final name");
+    let read = holder.cidra(["--offline", "cat", cid]).run();
+    assert!(whole.starts_with(&read.stdout), "a wrong byte came");
+    assert!(read.stdout.len() < whole.len(), "it cannot be whole");
 }
 
 /// A holder, its file and the file's CID.
