@@ -12,6 +12,7 @@ mod borrow;
 mod collection;
 mod command;
 mod database;
+mod direct;
 mod disk;
 mod entry;
 mod failure;
@@ -59,6 +60,7 @@ use cidra_content::block::{Block, is_inline};
 use serde::{Deserialize, Serialize};
 
 pub use collection::{Collected, Collection, Extent, Step};
+pub(crate) use direct::{LARGE, PAGE};
 pub use failure::StoreError;
 pub use in_place::{InPlace, InPlaceError, Unsynced};
 pub use lease::Lease;

@@ -4,7 +4,7 @@
 //! Nothing that stands in the file is believed: whoever goes on with one that was begun before proves each leaf in it again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -14,9 +14,9 @@ use cidra_content::block::Block;
 use cidra_content::fetch::Place;
 use cidra_content::unixfs::Wrapping;
 
+use super::direct::DirectFile;
 use super::disk::File;
 use super::entry::Key;
-use super::segments::WRITE;
 use super::source::{Claim, Identity, Part, Source, State};
 use super::{Store, StoreError};
 
@@ -24,7 +24,7 @@ use super::{Store, StoreError};
 #[derive(Debug)]
 pub struct PartFile {
     source: Source,
-    file: Arc<std::fs::File>,
+    file: Arc<DirectFile>,
     /// Bytes that were in it when it was opened.
     had: u64,
     pieces: Mutex<Pieces>,
@@ -53,7 +53,7 @@ impl PartFile {
             return Ok(None);
         }
         let source = Source { path, claim: Claim::Borrowed, state: State::Growing { device, inode } };
-        Ok(Some(PartFile { source, file: Arc::new(file), had: size, pieces: Mutex::default() }))
+        Ok(Some(PartFile { source, file: Arc::new(DirectFile::new(file)), had: size, pieces: Mutex::default() }))
     }
 
     /// The file as its references name it.
@@ -84,7 +84,7 @@ impl PartFile {
             return Ok(None);
         }
         let file = self.file.clone();
-        let read = blocking(move || File::read_at(&*file, place.at, place.len as usize)).await;
+        let read = blocking(move || File::read_at(file.file(), place.at, place.len as usize)).await;
         match read {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             read => read.map(|bytes| Some(bytes.into())),
@@ -94,13 +94,7 @@ impl PartFile {
     /// Write bytes that were proven.
     pub async fn write(&self, at: u64, bytes: Bytes) -> io::Result<()> {
         let (file, len) = (self.file.clone(), bytes.len() as u64);
-        let parts = move || {
-            (at..).step_by(WRITE).zip(bytes.chunks(WRITE)).try_for_each(|(at, part)| {
-                // A few pages a call: the kernel takes warm ones for them.
-                File::write_at(&*file, at, &mut [IoSlice::new(part)])
-            })
-        };
-        blocking(parts).await?;
+        blocking(move || file.write_at(at, &bytes)).await?;
         self.pieces().written.insert(at, len);
         Ok(())
     }
@@ -139,7 +133,7 @@ impl PartFile {
         }
         let file = self.file.clone();
         let write = move || {
-            let write = |leaf: &Leaf| File::write_at(&*file, leaf.place.at, &mut [IoSlice::new(&leaf.content)]);
+            let write = |leaf: &Leaf| file.write_at(leaf.place.at, &leaf.content);
             Ok(leaves.into_iter().map(|leaf| (write(&leaf), leaf)).collect::<Vec<_>>())
         };
         let path = self.source.path.display();

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::{Heard, LinkId, Report};
+use crate::store::{LARGE, PAGE};
 
 /// Reads one stream to its end.
 pub(super) struct Reader<S> {
@@ -162,12 +163,25 @@ struct Lanes {
 struct Assembly {
     cid: Cid,
     len: usize,
+    /// The block behind what is left of a page, so that it begins with one and can go to a disk as it is.
     data: Vec<u8>,
+    begin: usize,
+}
+
+impl Assembly {
+    fn make_room(&mut self) {
+        if self.len < LARGE {
+            return self.data.reserve_exact(self.len);
+        }
+        self.data.reserve_exact(self.len + PAGE);
+        self.begin = self.data.as_ptr().align_offset(PAGE);
+        self.data.resize(self.begin, 0);
+    }
 }
 
 impl Lanes {
     fn begin(&mut self, cid: Cid, len: usize) {
-        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new() });
+        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new(), begin: 0 });
     }
 
     /// Room is taken for the whole block at its first byte. What it is taken from is not resident before it is written, so
@@ -175,13 +189,13 @@ impl Lanes {
     fn push(&mut self, lane: Lane, data: &[u8]) {
         let Some(assembly) = self.of(lane) else { return };
         if assembly.data.is_empty() {
-            assembly.data.reserve_exact(assembly.len);
+            assembly.make_room();
         }
         assembly.data.extend_from_slice(data);
     }
 
     fn take(&mut self, lane: Lane) -> Option<(Cid, Bytes)> {
-        self.of(lane).take().map(|assembly| (assembly.cid, assembly.data.into()))
+        self.of(lane).take().map(|assembly| (assembly.cid, Bytes::from(assembly.data).slice(assembly.begin..)))
     }
 
     fn of(&mut self, lane: Lane) -> &mut Option<Assembly> {
