@@ -1,5 +1,9 @@
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use cidra_content::Block;
+use cidra_content::block::RAW;
+use cidra_content::exchange::Order;
 use cidra_node::network::{Config, Network, Routing};
 use futures::StreamExt;
 use libp2p::PeerId;
@@ -90,6 +94,24 @@ async fn a_peer_is_found_by_its_name_pinged_and_identified() {
     assert_eq!(PeerId::from(identity.public_key), peer);
     assert!(identity.agent.starts_with("cidra/"));
     assert!(identity.protocols.iter().any(|name| name == "/cidra/blocks/1.0.0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_ask_one_for_the_same_root_meet() {
+    let without_records = || Config { routing: Routing::None, ..config(TCP) };
+    let alice = House::with(without_records()).await;
+    let (bob, carol) = (House::with(without_records()).await, House::with(without_records()).await);
+    let root = *Block::new(RAW, Bytes::from_static(b"nobody has this")).cid();
+    let mut sessions = vec![];
+    for house in [&bob, &carol] {
+        let session = house.network.open(root, Order::Any, vec![alice.address().await]).await;
+        session.want(vec![(root, 0)]).await;
+        sessions.push(session);
+    }
+
+    let carol = carol.network.peer_id();
+    let met = || async { bob.network.peers().await.iter().any(|info| info.peer == carol) };
+    until(&bob.network, "bob is referred to carol, or she to him", met).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,9 +182,11 @@ impl Driver {
 /// Addresses taken from a referral; the rest is left out.
 const MAX_REFERRED_ADDRESSES: usize = 8;
 
-/// The record, if the peer that it speaks of has signed it.
+/// The record, if the peer that it speaks of has signed it: as RFC 0002 and 0003 of libp2p have it, or with the payload type and
+/// the domain that rust-libp2p's identify signs with.
 fn proven(referral: &Referral) -> Option<PeerRecord> {
     let envelope = SignedEnvelope::from_protobuf_encoding(&referral.signed_record).ok()?;
-    let record = PeerRecord::from_signed_envelope_interop(envelope).ok()?;
+    let record = PeerRecord::from_signed_envelope_interop(envelope.clone());
+    let record = record.or_else(|_| PeerRecord::from_signed_envelope(envelope)).ok()?;
     (record.peer_id().to_bytes() == referral.peer).then_some(record)
 }
