@@ -1,10 +1,10 @@
 //! Figures for Prometheus, where they are asked for: one route, one answer a connection.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cidra_node::metrics::Figures;
 use cidra_node::network::{Network, Stats};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -77,14 +77,12 @@ async fn respond(mut stream: TcpStream, figures: &str) -> std::io::Result<()> {
 const MAX_REQUEST: usize = 8 * 1024;
 
 fn figures(stats: &Stats) -> String {
-    let mut text = String::new();
-    let mut figure = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"); // memory takes it
-    };
-    figure("cidra_peers", "gauge", "Peers that are connected.", stats.peers as u64);
-    figure("cidra_provider_records", "gauge", "Provider records held.", stats.provider_records as u64);
-    figure("cidra_dials_total", "counter", "Connections that were tried.", stats.dials);
-    figure("cidra_dials_made_total", "counter", "Connections that were made from here.", stats.dials_made);
-    figure("cidra_accepted_total", "counter", "Connections that were made from there.", stats.accepted);
-    text
+    let mut figures = Figures::new(env!("CARGO_PKG_VERSION"));
+    figures
+        .gauge("cidra_swarm_peers", "Peers that are connected", stats.peers as f64)
+        .counter("cidra_swarm_dials", "Connections that were tried from here", stats.dials)
+        .counter("cidra_swarm_dials_made", "Connections that were made from here", stats.dials_made)
+        .counter("cidra_swarm_accepted", "Connections that were made from there", stats.accepted)
+        .gauge("cidra_dht_provider_records", "Provider records held", stats.provider_records as f64)
+        .text()
 }

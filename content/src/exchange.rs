@@ -6,6 +6,7 @@
 //! asked of whom is decided in `poll`, once for all the inputs before it.
 
 mod client;
+mod latencies;
 pub mod message;
 mod random;
 mod report;
@@ -21,6 +22,7 @@ use cid::Cid;
 
 use crate::block::Links;
 use client::Client;
+pub use latencies::Latencies;
 use message::{Message, RequestId};
 pub use report::{Counters, Ledger, PeerReport, PeerState, Report, Served, SessionReport};
 use server::Server;

@@ -20,6 +20,7 @@ mod get;
 mod handover;
 mod id;
 mod ls;
+mod metrics;
 mod multipart;
 pub mod outlet;
 mod pin;
@@ -56,7 +57,7 @@ use answer::{Answer, one};
 pub use answer::{EXIT, STREAM_ERROR};
 use doors::Doors;
 pub use id::RPC_VERSION;
-pub use serve::{ServeError, Server, serve_socket, serve_tcp};
+pub use serve::{ServeError, Server, serve_metrics, serve_socket, serve_tcp};
 
 /// The API of `node`, for calls in this process.
 pub fn router(node: Node) -> Router {
@@ -69,6 +70,7 @@ fn routed(node: Node, doors: Doors) -> Router {
     for (name, handler) in routes().into_iter().chain(local) {
         router = router.route(&format!("{PREFIX}{name}"), handler);
     }
+    let router = router.route_layer(from_fn_with_state(node.clone(), metrics::timed)).merge(metrics::routes());
     let router = router.layer(Extension(doors.way()));
     router.fallback(unknown).layer(from_fn_with_state(Arc::new(doors), doors::door)).with_state(node)
 }

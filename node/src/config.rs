@@ -32,6 +32,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// The exchange of blocks.
     pub exchange: Exchange,
+    /// Figures for Prometheus.
+    pub metrics: MetricsSection,
     /// Who keeps the DHT.
     pub routing: RoutingSection,
     /// Where blocks are kept.
@@ -62,6 +64,21 @@ impl Default for Api {
     fn default() -> Self {
         let listen = Listen::At("/ip4/127.0.0.1/tcp/5001".parse().expect("a literal address"));
         Self { listen, auth: Auth::None, tokens: vec![], hosts: vec![], origins: vec![] }
+    }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Where they are served, beside the RPC's port.
+    #[serde(deserialize_with = "listen", serialize_with = "text")]
+    pub listen: Listen,
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { listen: Listen::Nowhere }
     }
 }
 

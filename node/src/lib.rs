@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod download;
 pub mod identity;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod pool;

@@ -25,6 +25,7 @@ use crate::add::{Import, ImportError, ImportOptions};
 use crate::config::{Config, Routing};
 use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
+use crate::metrics::Metrics;
 pub use crate::network::SwarmKey;
 use crate::network::{self, Network};
 use crate::pool::Pool;
@@ -53,6 +54,7 @@ struct Inner {
     /// The bootstrap list as it stands, for the API to change.
     bootstrap: Mutex<Vec<Multiaddr>>,
     tokens: Tokens,
+    metrics: Metrics,
     /// Held while the configuration file is changed.
     configuring: Mutex<()>,
     stopping: watch::Sender<bool>,
@@ -112,6 +114,7 @@ impl Node {
             network: OnceCell::new(),
             bootstrap: Mutex::new(bootstrap),
             tokens: Tokens::new(settings.config.api.tokens.clone()),
+            metrics: Metrics::default(),
             configuring: Mutex::new(()),
             stopping: watch::channel(false).0,
             repository,
@@ -132,6 +135,11 @@ impl Node {
     /// The hashing threads.
     pub fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    /// What is counted while it lives.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// The settings it was opened with.

@@ -70,6 +70,11 @@ impl Pool {
         answer.await.expect("hashing does not panic")
     }
 
+    /// Bytes that are queued or being hashed, and the most that may be.
+    pub fn queued(&self) -> (usize, usize) {
+        self.inner.shared.queue.held()
+    }
+
     async fn push(&self, work: Work, at: usize) {
         let cost = work.data().len() + JOB_OVERHEAD;
         let pushed = self.inner.shared.queue.push(Job { work, at }, cost).await;

@@ -10,6 +10,7 @@ use crate::{Call, Finished, Memory, Program, Running};
 pub struct Daemon {
     running: Running,
     addresses: Vec<String>,
+    lines: Vec<String>,
 }
 
 impl Daemon {
@@ -22,7 +23,7 @@ impl Daemon {
     pub fn ready(mut running: Running, ready: &str) -> Daemon {
         let lines = running.wait_for_line(LIMIT, |line| line == ready);
         let listening = |line: &String| line.strip_prefix("Swarm listening on ").map(str::to_owned);
-        Daemon { running, addresses: lines.iter().filter_map(listening).collect() }
+        Daemon { running, addresses: lines.iter().filter_map(listening).collect(), lines }
     }
 
     /// `cidra-bootstrap` with its data in a folder, on a port of this host (0: a free one), ready.
@@ -39,6 +40,15 @@ impl Daemon {
     pub fn address(&self) -> &str {
         let tcp = |address: &&String| address.starts_with("/ip4/127.0.0.1/tcp/");
         self.addresses.iter().find(tcp).expect("it was told to listen there")
+    }
+
+    /// Where it serves HTTP, as `HOST:PORT`, by the words before ` server listening on `. Panics where it did not say so.
+    pub fn server(&self, name: &str) -> String {
+        let words = format!("{name} server listening on ");
+        let address = self.lines.iter().find_map(|line| line.strip_prefix(&words));
+        let address = address.unwrap_or_else(|| panic!("no {name} server in {:?}", self.lines));
+        let parts: Vec<&str> = address.split('/').collect();
+        format!("{}:{}", parts[2], parts[4])
     }
 
     /// Its peer id.

@@ -31,8 +31,6 @@ impl Reply {
 /// Calls `/api/v0/` and `call` at `HOST:PORT`, with the bytes as a file in a form, where there are some, and these header
 /// lines. Panics when nobody answers.
 pub fn call(endpoint: &str, call: &str, file: Option<&[u8]>, headers: &[&str]) -> Reply {
-    let mut stream = TcpStream::connect(endpoint).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let body = file.map(form).unwrap_or_default();
     let mut request = format!(
         "POST /api/v0/{call} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -43,9 +41,22 @@ pub fn call(endpoint: &str, call: &str, file: Option<&[u8]>, headers: &[&str]) -
     }
     headers.iter().for_each(|line| request += &format!("{line}\r\n"));
     request += "\r\n";
-    stream.write_all(&[request.as_bytes(), &body].concat()).expect("it reads what it is sent");
+    ask(endpoint, &[request.as_bytes(), &body].concat())
+}
+
+/// Gets `path` at `HOST:PORT`, with these header lines beside its Host. Panics when nobody answers.
+pub fn get(endpoint: &str, path: &str, headers: &[&str]) -> Reply {
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n");
+    headers.iter().for_each(|line| request += &format!("{line}\r\n"));
+    ask(endpoint, format!("{request}\r\n").as_bytes())
+}
+
+fn ask(endpoint: &str, request: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(endpoint).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
+    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    stream.write_all(request).expect("it reads what it is sent");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{call}: {error}"));
+    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
     let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("an answer has a head");
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cid::Cid;
 
+use super::Latencies;
+
 /// Whom we asked for a block, and what each said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report<P> {
@@ -103,4 +105,6 @@ pub struct Counters {
     pub bytes_sent: u64,
     /// Blocks wholly sent.
     pub blocks_sent: u64,
+    /// From asking a peer for a block to the beginning of it.
+    pub answers: Latencies,
 }

@@ -111,6 +111,16 @@ pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeE
     Ok(Server::start(Listener::Tcp(listener), address, routed(node, doors)))
 }
 
+/// Serves the figures of `node` for Prometheus, and nothing else, at an address as [`serve_tcp`] takes it.
+pub async fn serve_metrics(node: Node, address: &Multiaddr) -> Result<Server, ServeError> {
+    let wanted = socket_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
+    let taken = |source| ServeError::Metrics { address: address.clone(), source };
+    let listener = TcpListener::bind(wanted).await.map_err(taken)?;
+    let local = listener.local_addr().map_err(taken)?;
+    let address = Multiaddr::from(local.ip()).with(Protocol::Tcp(local.port()));
+    Ok(Server::start(Listener::Tcp(listener), address, super::metrics::routes().with_state(node)))
+}
+
 impl Server {
     fn start(listener: Listener, address: Multiaddr, router: Router) -> Self {
         let (stop, stopped) = watch::channel(false);
@@ -312,6 +322,16 @@ pub enum ServeError {
         "cannot serve the API at {address}: is another program there? Choose another port with --api-listen, or none"
     )]
     Tcp {
+        /// The address.
+        address: Multiaddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The port cannot be listened on.
+    #[error(
+        "cannot serve metrics at {address}: is another program there? Choose another port with --metrics-listen, or none"
+    )]
+    Metrics {
         /// The address.
         address: Multiaddr,
         /// What the system said.

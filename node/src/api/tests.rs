@@ -2,6 +2,7 @@ mod cidra;
 mod dag;
 mod doors;
 mod kubo;
+mod metrics;
 mod pin;
 mod serve;
 mod settings;

@@ -129,12 +129,11 @@ impl Arguments {
         if let Some(listen) = given("CIDRA_API_LISTEN", &self.api_listen)? {
             settings.config.api.listen = listen;
         }
-        for (name, flag) in
-            [("CIDRA_GATEWAY_LISTEN", &self.gateway_listen), ("CIDRA_METRICS_LISTEN", &self.metrics_listen)]
-        {
-            if let Some(Listen::At(address)) = given(name, flag)? {
-                warn(&format!("this version serves nothing at {address}: it has no gateway and no metrics yet"));
-            }
+        if let Some(Listen::At(address)) = given("CIDRA_GATEWAY_LISTEN", &self.gateway_listen)? {
+            warn(&format!("this version serves nothing at {address}: it has no gateway yet"));
+        }
+        if let Some(listen) = given("CIDRA_METRICS_LISTEN", &self.metrics_listen)? {
+            settings.config.metrics.listen = listen;
         }
         settings.routing = match self.routing {
             Some(routing) => Some(routing),
@@ -160,6 +159,10 @@ impl Running {
             Listen::At(address) => Some(api::serve_tcp(node.clone(), address).await?),
             Listen::Nowhere => None,
         };
+        let metrics = match &node.config().metrics.listen {
+            Listen::At(address) => Some(api::serve_metrics(node.clone(), address).await?),
+            Listen::Nowhere => None,
+        };
         let socket = api::serve_socket(node.clone(), &socket_path(node.repository_path())).await?;
         if !node.settings().offline {
             let network = node.network().await?;
@@ -172,12 +175,15 @@ impl Running {
             node.repository().announce_api(Some(&address))?;
             announce(output, "Api", "RPC API server listening on ", &address)?;
         }
+        if let Some(server) = &metrics {
+            announce(output, "Metrics", "Metrics server listening on ", server.address())?;
+        }
         match output.is_json() {
             true => output.object(&json!({"Event": "Ready"}))?,
             false => output.line("Daemon is ready")?,
         }
         output.flush()?;
-        Ok(Self { servers: tcp.into_iter().chain([socket]).collect() })
+        Ok(Self { servers: tcp.into_iter().chain(metrics).chain([socket]).collect() })
     }
 
     /// Ends the servers, then the network, then makes all durable.

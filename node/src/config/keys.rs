@@ -43,7 +43,7 @@ pub enum Effect {
 }
 
 /// All keys, in the order of their names.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 15] = [
     key("api.auth", Kind::Text(&["none", "required"]), "Whether callers of the RPC on TCP must show a token."),
     key("api.hosts", Kind::List, "Host names, beside those of loopback, by which the RPC may be called."),
     key("api.listen", Kind::Text(&[]), "Where the daemon serves the RPC; `none` for the repository's socket alone."),
@@ -51,6 +51,11 @@ pub const KEYS: [Key; 14] = [
     key("api.tokens", Kind::Secrets, "The tokens that callers may show."),
     Key { effect: Effect::Now, ..key("bootstrap.peers", Kind::List, "Nodes that introduce this one to others.") },
     key("exchange.referrals", Kind::Switch, "Whether peers that want the same content are told of one another."),
+    key(
+        "metrics.listen",
+        Kind::Text(&[]),
+        "Where the daemon serves metrics, beside the RPC's port; `none` for nowhere.",
+    ),
     key("routing.mode", Kind::Text(&["auto", "client", "server", "none"]), "Part in the DHT."),
     key("store.keep", Kind::Switch, "Whether what was only fetched is served, too."),
     key(

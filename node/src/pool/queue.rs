@@ -102,6 +102,12 @@ impl<T> Queue<T> {
     }
 
     /// Refuse what comes; what is queued is still handed out.
+    /// Room that is taken, and all that there is.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let capacity = self.capacity as usize;
+        (capacity - self.room.available_permits().min(capacity), capacity)
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.room.close();

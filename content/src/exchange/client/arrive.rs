@@ -48,6 +48,7 @@ impl<P: Peer> Client<P> {
         if let Some(owed) = partner.owed().get(cid) {
             let after = now.duration_since(owed.at);
             partner.answered(after);
+            self.counters.answers.count(after);
         }
         if partner.begin(cid, len as usize) {
             self.cancel_queued(cid, peer, now);
