@@ -5,6 +5,7 @@
 //! slow slows it, and dropping it ends it.
 
 mod ahead;
+mod event;
 mod failure;
 mod gather;
 mod in_place;
@@ -15,13 +16,11 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cid::Cid;
 use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
-use cidra_content::fetch::{self, Fetch, Limits, Output, Path, Progress, Selector};
+use cidra_content::fetch::{self, Fetch, Limits, Output, Progress, Selector};
 use cidra_content::hash;
-use cidra_content::unixfs::Metadata;
 use futures::future::join_all;
 use libp2p::Multiaddr;
 use tokio::time::{Instant, sleep_until};
@@ -30,9 +29,10 @@ use crate::network::{Session, SessionEvent};
 use crate::node::Node;
 use crate::store::{Lease, Located, StoreError};
 use ahead::Ahead;
+pub use event::DownloadEvent;
 pub use failure::FetchError;
 pub(crate) use gather::gather;
-use in_place::{Placing, part};
+use in_place::Placing;
 use report::Patience;
 
 /// How a download may go about it.
@@ -48,45 +48,6 @@ pub struct FetchOptions {
     pub holders: Vec<Multiaddr>,
     /// It is to be kept: what is here only in files into which it was fetched is copied.
     pub keep: bool,
-}
-
-/// What a download gives, in the order of the content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DownloadEvent {
-    /// A folder begins.
-    Directory {
-        /// Its names from the root down.
-        path: Path,
-        /// Permissions and time, where stored.
-        metadata: Metadata,
-    },
-    /// A file begins.
-    File {
-        /// Its names from the root down.
-        path: Path,
-        /// Its length in bytes.
-        size: u64,
-        /// Permissions and time, where stored.
-        metadata: Metadata,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// Its names from the root down.
-        path: Path,
-        /// Its target.
-        target: Bytes,
-        /// Permissions and time, where stored.
-        metadata: Metadata,
-    },
-    /// The next bytes of the file that began last.
-    Bytes(Bytes),
-    /// All bytes of the file that began last stand in the one that was given for it, and are on the disk.
-    Placed {
-        /// How many they are.
-        size: u64,
-    },
-    /// Told about twice a second.
-    State(State),
 }
 
 /// How a download stands.
@@ -378,19 +339,6 @@ impl Download {
 fn unprovable(cid: &Cid) -> Option<FetchError> {
     let code = cid.hash().code();
     (!hash::supported(code)).then_some(FetchError::UnsupportedHash { cid: *cid, code })
-}
-
-/// Reads what is put out.
-async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError> {
-    Ok(match output {
-        Output::Directory { path, metadata } => DownloadEvent::Directory { path, metadata },
-        Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
-        Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
-        Output::Bytes { cid, skip, len } => {
-            let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
-            DownloadEvent::Bytes(part(&block, skip, len)?)
-        }
-    })
 }
 
 /// Blocks looked up at a time.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use cid::Cid;
 use cidra_content::fetch::{Fetch, Output};
 
-use super::in_place::part;
-use super::{DownloadEvent, FetchError, event};
+use super::event::{event, part};
+use super::{DownloadEvent, FetchError};
 use crate::node::Node;
 use crate::store::{Reading, Store, StoreError};
 

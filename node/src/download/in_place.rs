@@ -13,11 +13,12 @@ use bytes::Bytes;
 use cid::Cid;
 use cidra_content::Block;
 use cidra_content::block::{MAX_BLOCK_SIZE, RAW, is_inline};
-use cidra_content::fetch::{DagError, Output, Place, Want};
+use cidra_content::fetch::{Output, Place, Want};
 use cidra_content::hash::Expect;
-use cidra_content::unixfs::{Entity, Wrapping};
+use cidra_content::unixfs::Wrapping;
 
-use super::{Download, DownloadEvent, FetchError, event};
+use super::event::{event, part};
+use super::{Download, DownloadEvent, FetchError};
 use crate::store::{Part, PartFile};
 
 /// The file that is being written.
@@ -190,13 +191,6 @@ impl Download {
             None => FetchError::Output { path: PathBuf::new(), source },
         }
     }
-}
-
-/// Bytes of a file in a block of it.
-pub(super) fn part(block: &Block, skip: u64, len: u64) -> Result<Bytes, DagError> {
-    let entity = Entity::parse(block)?;
-    let bytes = entity.into_file().map(|file| file.data().clone()).unwrap_or_default();
-    Ok(bytes.slice(skip as usize..(skip + len) as usize))
 }
 
 /// The form that a leaf with this CID has if it is one of ours.

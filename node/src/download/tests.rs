@@ -1,5 +1,6 @@
 //! Downloads for which nobody is asked.
 
+use bytes::Bytes;
 use cidra_content::Multihash;
 use cidra_content::block::RAW;
 use cidra_content::fetch::Selector;
