@@ -19,7 +19,7 @@ use std::time::Duration;
 use cid::Cid;
 use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
-use cidra_content::fetch::{self, Fetch, Limits, Output, Progress, Selector};
+use cidra_content::fetch::{self, Fetch, Limits, Progress, Selector};
 use cidra_content::hash;
 use futures::future::join_all;
 use libp2p::Multiaddr;
@@ -162,13 +162,18 @@ impl Download {
             if let Err(error) = self.advance().await {
                 return Some(Err(error));
             }
-            if self.ready.is_empty() && self.ahead.is_empty() && self.fetch.is_done() {
+            if self.is_done() {
                 return match self.finish().await {
                     Ok(()) => None,
                     Err(error) => Some(Err(error)),
                 };
             }
         }
+    }
+
+    fn is_done(&self) -> bool {
+        let is_placed = self.placing.as_ref().is_none_or(Placing::is_idle);
+        is_placed && self.ready.is_empty() && self.ahead.is_empty() && self.fetch.is_done()
     }
 
     /// Before anything is looked for.
@@ -189,12 +194,10 @@ impl Download {
         if !self.wanted.is_empty() {
             return self.look_up().await;
         }
-        if self.placing.is_some() {
-            let outputs: Vec<Output> = std::iter::from_fn(|| self.fetch.poll_output()).take(READ_AHEAD).collect();
-            if !outputs.is_empty() {
-                return self.put_in_place(outputs).await;
-            }
-        } else {
+        if self.put_in_place().await? {
+            return Ok(());
+        }
+        if self.placing.is_none() {
             self.ahead.fill(&mut self.fetch, self.node.store()).await?;
         }
         if !self.ahead.is_empty() {

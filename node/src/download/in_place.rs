@@ -3,7 +3,7 @@
 //! What stands in it already, because it was begun before, is proved and not fetched again. What is in the store, or repeats
 //! itself, is copied. What peers send the store writes there itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use cidra_content::hash::Expect;
 use cidra_content::unixfs::Wrapping;
 
 use super::event::{event, part};
-use super::{Download, DownloadEvent, FetchError};
+use super::{Download, DownloadEvent, FetchError, READ_AHEAD};
 use crate::store::{Part, PartFile};
 
 /// The file that is being written.
@@ -29,9 +29,16 @@ pub(super) struct Placing {
     at: u64,
     /// Leaves that peers were asked for.
     asked: BTreeMap<Cid, Place>,
+    /// What the machine put out and does not stand in the file for sure yet.
+    outputs: VecDeque<Output>,
 }
 
 impl Placing {
+    /// Whether all that was put out stands in the file.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// Peers are asked for these.
     pub(super) fn expect(&mut self, wanted: &[Want]) {
         for Want { cid, place, .. } in wanted {
@@ -66,7 +73,7 @@ impl Download {
         let Some(file) = PartFile::new(file, path)? else { return Ok(false) };
         let file = Arc::new(file);
         self.node.store().fill(&file);
-        self.placing = Some(Placing { file, size, at: 0, asked: BTreeMap::new() });
+        self.placing = Some(Placing { file, size, at: 0, asked: BTreeMap::new(), outputs: VecDeque::new() });
         Ok(true)
     }
 
@@ -158,31 +165,38 @@ impl Download {
         placing.file.write(place.at, content).await.map_err(|error| placing.failure(error))
     }
 
-    /// What is put out stands in the file, or is written there: leaves that repeat themselves, and what is in other nodes.
-    pub(super) async fn put_in_place(&mut self, outputs: Vec<Output>) -> Result<(), FetchError> {
-        for output in outputs {
-            let (Some(placing), Output::Bytes { cid, skip, len }) = (&mut self.placing, &output) else {
-                let event = event(&self.node, output).await?;
-                self.ready.push_back(event);
+    /// What is put out stands in the file, or is written there: leaves that repeat themselves, and what is in other nodes. False
+    /// when there is nothing to put out. Cancel safe: what is put out is gone from the list in one step with all that follows.
+    pub(super) async fn put_in_place(&mut self) -> Result<bool, FetchError> {
+        let Some(placing) = &mut self.placing else { return Ok(false) };
+        let room = READ_AHEAD.saturating_sub(placing.outputs.len());
+        placing.outputs.extend(std::iter::from_fn(|| self.fetch.poll_output()).take(room));
+        let is_some = !placing.outputs.is_empty();
+        while let Some(output) = placing.outputs.front() {
+            let &Output::Bytes { cid, skip, len } = output else {
+                self.ready.push_back(event(&self.node, output.clone()).await?);
+                placing.outputs.pop_front();
                 continue;
             };
-            let (cid, skip, len) = (*cid, *skip, *len);
             let place = Place { at: placing.at, len };
-            if !placing.file.let_go(place) {
+            if !placing.file.holds(place) {
                 let block = self.node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
                 let bytes = part(&block, skip, len)?;
                 placing.file.write(place.at, bytes).await.map_err(|error| placing.failure(error))?;
-                placing.file.let_go(place);
             }
-            placing.at += len;
-            if placing.at == placing.size {
+            let is_last = placing.at + len == placing.size;
+            if is_last {
                 // The file, too: references that are durable name bytes that are.
                 self.node.store().commit().await?;
-                let size = placing.size;
-                self.ready.push_back(DownloadEvent::Placed { size });
+            }
+            placing.outputs.pop_front();
+            placing.file.let_go(place);
+            placing.at += len;
+            if is_last {
+                self.ready.push_back(DownloadEvent::Placed { size: placing.size });
             }
         }
-        Ok(())
+        Ok(is_some)
     }
 
     fn output_failure(&self, source: io::Error) -> FetchError {

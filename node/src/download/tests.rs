@@ -80,6 +80,46 @@ async fn dropping_a_wait_loses_no_piece() {
     assert_eq!(found[700].2, vec![7; 5 << 20]);
 }
 
+#[tokio::test]
+async fn dropping_a_wait_loses_nothing_that_is_placed() {
+    let (node, folder) = node();
+    // Leaves that repeat themselves are read out of the store when their turn comes.
+    let content: Vec<u8> = (0..24u8).flat_map(|number| vec![number / 3; 1 << 20]).collect();
+    let mut import = node.import(options()).await.unwrap();
+    import.entry(b"large", Entry::File).await.unwrap();
+    import.data(content.clone().into()).await.unwrap();
+    let root = import.finish().await.unwrap().pop().unwrap();
+    let path = folder.path().join("large.cidra-part");
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    let selector = Selector::Entity { range: None };
+    let mut download = node.download(root.cid, selector, FetchOptions::default()).in_place();
+
+    let (mut file, mut placed, mut waits) = (Some(file), None, 0);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = download.next() => event,
+            () = tokio::task::yield_now() => {
+                waits += 1;
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        match event.unwrap() {
+            DownloadEvent::File { size, .. } => {
+                assert!(download.place(file.take().expect("it is one"), path.clone(), size).unwrap());
+            }
+            DownloadEvent::Placed { size } => placed = Some(size),
+            DownloadEvent::State(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    assert!(waits > 5, "{waits} waits were dropped");
+    assert_eq!(placed, Some(content.len() as u64));
+    assert!(std::fs::read(path).unwrap() == content);
+}
+
 fn options() -> ImportOptions {
     ImportOptions {
         parameters: Parameters::default(),

@@ -71,11 +71,9 @@ impl PartFile {
         self.pieces().written.get(&place.at) == Some(&place.len)
     }
 
-    /// As [`holds`](Self::holds), for whoever will not ask again.
-    pub fn let_go(&self, place: Place) -> bool {
-        let mut pieces = self.pieces();
-        let holds = pieces.written.get(&place.at) == Some(&place.len);
-        holds && pieces.written.remove(&place.at).is_some()
+    /// Nobody will ask for this leaf again.
+    pub fn let_go(&self, place: Place) {
+        self.pieces().written.remove(&place.at);
     }
 
     /// What stood here when the file was opened; `None` beyond its end.
