@@ -146,8 +146,18 @@ impl Shared {
         Ok(self.load_from(cid)?.and_then(|found| self.prove(cid, found)))
     }
 
-    /// As [`block`](Self::block), for many: looked up in one transaction, read as they lie on the disk, and hashed side by side.
+    /// As [`block`](Self::block), for many: looked up in one transaction, read as they lie on the disk, and hashed side by side,
+    /// each once however often it is named.
     pub(super) fn blocks(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, StoreError> {
+        let mut distinct = cids.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let blocks = self.distinct_blocks(&distinct)?;
+        let block = |cid| blocks[distinct.binary_search(cid).expect("all of them are in it")].clone();
+        Ok(cids.iter().map(block).collect())
+    }
+
+    fn distinct_blocks(&self, cids: &[Cid]) -> Result<Vec<Option<Block>>, StoreError> {
         let keys: Vec<Key> = cids.iter().map(Key::from).collect();
         let mut blocks: Vec<Option<Block>> = cids.iter().map(|_| None).collect();
         let mut places = Vec::with_capacity(cids.len());

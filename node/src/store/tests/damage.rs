@@ -51,6 +51,24 @@ async fn of_many_blocks_read_at_once_only_the_bad_and_the_absent_are_missing() {
 }
 
 #[tokio::test]
+async fn a_block_that_is_named_often_is_read_once() {
+    let (disk, put) = written(10).await;
+    disk.damage("00000001.segment", |bytes| bytes[600] ^= 1);
+    let store = open(&disk).unwrap();
+    let asked: Vec<Block> = put.iter().chain(&put).chain(&put).cloned().collect();
+
+    let read = store.read_blocks(asked.iter().map(|block| *block.cid()).collect()).await.unwrap().await;
+
+    let read = read.unwrap().unwrap();
+    let places = read.iter().map(|block| block.as_ref().map(|block| block.data().as_ptr()));
+    let places: Vec<Option<*const u8>> = places.collect();
+    assert!(places[..10] == places[10..20] && places[..10] == places[20..], "none is in memory twice");
+    assert!(asked.iter().zip(&read).all(|(asked, read)| read.as_ref().is_none_or(|read| read == asked)));
+    assert_eq!(read.iter().filter(|block| block.is_none()).count(), 3);
+    assert_eq!(store.stat().bad_records, 1);
+}
+
+#[tokio::test]
 async fn the_index_is_made_again_when_it_is_missing_or_broken() {
     let (disk, put) = written(60).await;
     let breakages: [&dyn Fn(&UnreliableDisk); 4] = [
