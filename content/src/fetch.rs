@@ -111,6 +111,8 @@ pub enum Output {
         skip: u64,
         /// How many bytes.
         len: u64,
+        /// The length of the leaf's whole block: what has to be read for them.
+        block: u64,
     },
 }
 
@@ -234,7 +236,7 @@ impl Fetch {
                     if size != len {
                         return Err(DagError::Length { cid: *cid, expected: size, found: len });
                     }
-                    self.window.insert(key, Item::Ready(Output::Bytes { cid: *cid, skip, len: take }));
+                    self.window.insert(key, Item::Ready(Output::Bytes { cid: *cid, skip, len: take, block: len }));
                 }
                 Item::Part { .. } | Item::Shard { .. } => {
                     return Err(DagError::NoFile {

@@ -15,7 +15,7 @@ impl Fetch {
         let cid = *block.cid();
         let entity = Entity::parse(block)?;
         match (item, entity) {
-            (Item::Entity { path, .. }, Entity::File(file)) => self.place_file(key, path, cid, &file),
+            (Item::Entity { path, .. }, Entity::File(file)) => self.place_file(key, path, block, &file),
             (Item::Entity { path, .. }, Entity::Directory(directory)) => {
                 let metadata = directory.metadata();
                 self.place_entry(key.clone(), Output::Directory { path: path.clone(), metadata })?;
@@ -37,7 +37,7 @@ impl Fetch {
                 if file.size() != size {
                     return Err(DagError::Length { cid, expected: size, found: file.size() });
                 }
-                self.place_parts(key, cid, &file, at, (skip, take));
+                self.place_parts(key, block, &file, at, (skip, take));
                 Ok(())
             }
             (Item::Shard { path, place, .. }, Entity::Shard(shard)) => {
@@ -55,18 +55,18 @@ impl Fetch {
         let (skip, take) = self.selected(len);
         self.begin_file(key.clone(), path, take, Metadata::default())?;
         if take > 0 {
-            self.window.insert(below(&key, 0), Item::Ready(Output::Bytes { cid, skip, len: take }));
+            self.window.insert(below(&key, 0), Item::Ready(Output::Bytes { cid, skip, len: take, block: len }));
         }
         Ok(())
     }
 
-    fn place_file(&mut self, key: Key, path: Path, cid: Cid, file: &FileNode) -> Result<(), DagError> {
+    fn place_file(&mut self, key: Key, path: Path, block: &Block, file: &FileNode) -> Result<(), DagError> {
         let (skip, take) = self.selected(file.size());
         let in_place = self.in_place && path.is_empty() && file.size() >= LARGE;
         self.begin_file(key.clone(), path, take, file.metadata())?;
         match in_place {
-            true => self.window.insert(below(&key, 0), Item::Held { cid, size: file.size() }),
-            false => self.place_parts(key, cid, file, None, (skip, take)),
+            true => self.window.insert(below(&key, 0), Item::Held { cid: *block.cid(), size: file.size() }),
+            false => self.place_parts(key, block, file, None, (skip, take)),
         }
         Ok(())
     }
@@ -89,11 +89,12 @@ impl Fetch {
 
     /// The node's own bytes, then its children, as far as they lie within `take` bytes after `skip`. `at` is where the node
     /// begins in the file, if that counts.
-    fn place_parts(&mut self, key: Key, cid: Cid, file: &FileNode, at: Option<u64>, (skip, take): (u64, u64)) {
+    fn place_parts(&mut self, key: Key, block: &Block, file: &FileNode, at: Option<u64>, (skip, take): (u64, u64)) {
         let end = skip + take;
         let own = file.data().len() as u64;
         if skip < own && take > 0 {
-            let output = Output::Bytes { cid, skip, len: end.min(own) - skip };
+            let (cid, block) = (*block.cid(), block.data().len() as u64);
+            let output = Output::Bytes { cid, skip, len: end.min(own) - skip, block };
             self.window.insert(below(&key, 0), Item::Ready(output));
         }
         for (place, child) in file.children(skip..end).enumerate() {

@@ -310,7 +310,7 @@ impl Store {
     fn bytes(&self, output: &[Output]) -> Vec<u8> {
         let mut bytes = vec![];
         for piece in output {
-            let Output::Bytes { cid, skip, len } = piece else { panic!("{piece:?}") };
+            let Output::Bytes { cid, skip, len, .. } = piece else { panic!("{piece:?}") };
             let leaf = match unixfs::Entity::parse(&self.0[cid]).unwrap() {
                 unixfs::Entity::File(file) => file.data().clone(),
                 _ => self.0[cid].data().clone(),

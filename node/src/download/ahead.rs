@@ -1,4 +1,6 @@
 //! Pieces of the content that are read before their turn: the store's threads work while what came before is handed on.
+//!
+//! A piece keeps all of its block in memory, however little of it is put out, so that is what is counted.
 
 use std::collections::VecDeque;
 
@@ -55,7 +57,7 @@ impl Ahead {
         let mut events = Vec::with_capacity(pieces.len());
         for piece in pieces {
             events.push(match piece {
-                Output::Bytes { cid, skip, len } => {
+                Output::Bytes { cid, skip, len, .. } => {
                     let block = blocks.next().flatten().ok_or(FetchError::NotHere { cid })?;
                     DownloadEvent::Bytes(part(&block, skip, len)?)
                 }
@@ -70,14 +72,71 @@ impl Ahead {
 const BATCHES: usize = 4;
 /// Pieces of one batch.
 const BATCH_PIECES: usize = 256;
-/// Bytes of one batch; the last of its pieces may go beyond it.
+/// Bytes of the blocks of one batch; the last of them may go beyond it.
 const BATCH_BYTES: u64 = 256 << 10;
 
 fn length(pieces: &[Output]) -> u64 {
-    let bytes = |output: &Output| if let Output::Bytes { len, .. } = output { *len } else { 0 };
+    let bytes = |output: &Output| if let Output::Bytes { block, .. } = output { *block } else { 0 };
     pieces.iter().map(bytes).sum()
 }
 
 fn leaf(output: &Output) -> Option<Cid> {
     if let Output::Bytes { cid, .. } = output { Some(*cid) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use cidra_content::Block;
+    use cidra_content::block::{DAG_PB, MAX_BLOCK_SIZE};
+    use cidra_content::dag_pb::{self, Link};
+    use cidra_content::fetch::{Limits, Selector};
+    use cidra_content::unixfs::{Message, Type};
+
+    use super::*;
+    use crate::store::Options;
+
+    #[tokio::test]
+    async fn small_parts_of_large_blocks_count_as_the_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Options::default()).unwrap();
+        let (root, parts) = file_of_wide_parts(40);
+        store.put(parts.clone()).await.unwrap();
+        let mut fetch = Fetch::new(*root.cid(), Selector::Entity { range: None }, Limits::default());
+        fetch.poll_want().unwrap();
+        fetch.handle_block(&root).unwrap();
+        while let Some(want) = fetch.poll_want() {
+            fetch.handle_block(parts.iter().find(|part| *part.cid() == want.cid).unwrap()).unwrap();
+        }
+        let mut ahead = Ahead::default();
+
+        ahead.fill(&mut fetch, &store).await.unwrap();
+
+        assert_eq!(ahead.reading.len(), BATCHES);
+        for batch in &ahead.reading {
+            let bytes = length(&batch.pieces);
+            assert!(bytes < BATCH_BYTES + MAX_BLOCK_SIZE as u64, "blocks of {bytes} bytes in a batch");
+        }
+        assert!(!fetch.is_done());
+    }
+
+    /// A file of so many bytes, each in a block of 400 kB.
+    fn file_of_wide_parts(count: u8) -> (Block, Vec<Block>) {
+        let part = |byte: u8| {
+            let empty = Link { cid: Cid::default(), name: vec![byte; 400_000].into(), tsize: 0 };
+            node(vec![empty], Message { data: Some(vec![byte].into()), block_sizes: vec![0], ..file(1) })
+        };
+        let parts: Vec<Block> = (0..count).map(part).collect();
+        let links = parts.iter().map(|part| Link { cid: *part.cid(), name: Bytes::new(), tsize: 0 }).collect();
+        let root = node(links, Message { block_sizes: vec![1; count.into()], ..file(count.into()) });
+        (root, parts)
+    }
+
+    fn file(size: u64) -> Message {
+        Message { file_size: Some(size), ..Message::new(Type::File) }
+    }
+
+    fn node(links: Vec<Link>, message: Message) -> Block {
+        Block::new(DAG_PB, dag_pb::Node { links, data: Some(message.encode()) }.encode())
+    }
 }

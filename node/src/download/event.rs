@@ -53,7 +53,7 @@ pub(super) async fn event(node: &Node, output: Output) -> Result<DownloadEvent, 
         Output::Directory { path, metadata } => DownloadEvent::Directory { path, metadata },
         Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
         Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
-        Output::Bytes { cid, skip, len } => {
+        Output::Bytes { cid, skip, len, .. } => {
             let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
             DownloadEvent::Bytes(part(&block, skip, len)?)
         }

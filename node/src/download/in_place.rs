@@ -173,7 +173,7 @@ impl Download {
         placing.outputs.extend(std::iter::from_fn(|| self.fetch.poll_output()).take(room));
         let is_some = !placing.outputs.is_empty();
         while let Some(output) = placing.outputs.front() {
-            let &Output::Bytes { cid, skip, len } = output else {
+            let &Output::Bytes { cid, skip, len, .. } = output else {
                 self.ready.push_back(event(&self.node, output.clone()).await?);
                 placing.outputs.pop_front();
                 continue;
