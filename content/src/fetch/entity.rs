@@ -62,7 +62,7 @@ impl Fetch {
 
     fn place_file(&mut self, key: Key, path: Path, block: &Block, file: &FileNode) -> Result<(), DagError> {
         let (skip, take) = self.selected(file.size());
-        let in_place = self.in_place && path.is_empty() && file.size() >= LARGE;
+        let in_place = self.in_place && path.is_empty() && file.size() >= LARGE && take == file.size();
         self.begin_file(key.clone(), path, take, file.metadata())?;
         match in_place {
             true => self.window.insert(below(&key, 0), Item::Held { cid: *block.cid(), size: file.size() }),

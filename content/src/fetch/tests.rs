@@ -216,18 +216,25 @@ fn in_place_every_leaf_of_a_large_file_comes_with_its_place_and_after_the_file()
 #[test]
 fn nothing_has_a_place_where_it_is_not_the_whole_of_a_large_file() {
     let mut store = Store::default();
-    let large = store.file(&sample(LARGE as usize + 1), &Parameters::V1_2025);
+    let content = sample(LARGE as usize + 1);
+    let large = store.file(&content, &Parameters::V1_2025);
     let folder = store.folder(&[("a", large)]);
-    let below = store.file(&sample(LARGE as usize - 1), &Parameters::V1_2025);
-    for root in [folder, below] {
-        let mut fetch = Fetch::new(root.cid, Selector::Entity { range: None }, Limits::default()).in_place();
+    let below = store.file(&content[2..], &Parameters::V1_2025);
+    let most = 1..LARGE + 1;
+    for (root, range, expected) in
+        [(folder, None, &content[..]), (below, None, &content[2..]), (large, Some(most), &content[1..])]
+    {
+        let mut fetch = Fetch::new(root.cid, Selector::Entity { range }, Limits::default()).in_place();
+        let mut output = vec![];
         while !fetch.is_done() {
             while let Some(want) = fetch.poll_want() {
                 assert_eq!(want.place, None);
                 store.deliver(&mut fetch, &want.cid).unwrap();
             }
-            while fetch.poll_output().is_some() {}
+            output.extend(std::iter::from_fn(|| fetch.poll_output()));
         }
+        output.retain(|output| matches!(output, Output::Bytes { .. }));
+        assert!(store.bytes(&output) == expected);
     }
 }
 
