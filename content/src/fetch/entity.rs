@@ -1,5 +1,6 @@
 //! What the block of a file or folder says of the content: entries, and where bytes of a file lie.
 
+use bytes::Bytes;
 use cid::Cid;
 
 use super::window::{Item, Key, join};
@@ -31,6 +32,8 @@ impl Fetch {
             }
             (Item::Entity { path, .. }, Entity::Symlink(symlink)) => {
                 let SymlinkNode { target, metadata } = symlink;
+                // As a slice it would keep its whole block in memory.
+                let target = Bytes::copy_from_slice(&target);
                 self.place_entry(key, Output::Symlink { path, target, metadata })
             }
             (Item::Part { size, skip, take, at, .. } | Item::Leaf { size, skip, take, at, .. }, Entity::File(file)) => {

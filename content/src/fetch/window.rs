@@ -52,18 +52,19 @@ impl Item {
         }
     }
 
-    /// About as many bytes as it takes in memory; a key stands in two places.
+    /// About as many bytes as it takes in memory; a key stands in two places. Names count with each piece below them: whichever
+    /// of these stays longest keeps them.
     fn memory(&self, key: &Key) -> usize {
-        let path = match self {
-            Self::Entity { path, .. } | Self::Shard { path, .. } => path.len(),
-            Self::Ready(Output::Directory { path, .. } | Output::File { path, .. } | Output::Symlink { path, .. }) => {
-                path.len()
-            }
+        let names = |path: &Path| path.iter().map(|name| size_of::<Bytes>() + name.len()).sum();
+        let own = match self {
+            Self::Entity { path, .. } | Self::Shard { path, .. } => names(path),
+            Self::Ready(Output::Directory { path, .. } | Output::File { path, .. }) => names(path),
+            Self::Ready(Output::Symlink { path, target, .. }) => names(path) + target.len(),
             Self::Held { .. } | Self::Leaf { .. } | Self::Link { .. } | Self::Part { .. } => 0,
             Self::Ready(Output::Bytes { .. }) => 0,
         };
         let keys = 2 * (size_of::<Key>() + size_of_val(&key[..]));
-        size_of::<Self>() + keys + path * size_of::<Bytes>()
+        size_of::<Self>() + keys + own
     }
 
     /// What it counts against the bytes that may be ahead. A folder's word for a length is a guess and is taken within a block.
@@ -179,10 +180,10 @@ impl Window {
 /// Beyond so many known pieces only the first is looked into: what is wide everywhere is walked one node at a time.
 const MAX_ITEMS: usize = 65_536;
 
-/// A path and one more name.
+/// A path and one more name, copied: as a slice it would keep its whole block in memory.
 pub(super) fn join(path: &Path, name: &Bytes) -> Path {
     let mut joined = path.clone();
-    joined.push(name.clone());
+    joined.push(Bytes::copy_from_slice(name));
     joined
 }
 
@@ -208,5 +209,22 @@ mod tests {
         window.take(&link);
 
         assert_eq!(window.memory, 0);
+    }
+
+    #[test]
+    fn names_and_targets_count_with_their_bytes() {
+        let mut window = Window::default();
+        let path = vec![Bytes::from(vec![b'a'; 1000])];
+        let insert = |window: &mut Window, key, target: &Bytes| {
+            let (before, path, target) = (window.memory, path.clone(), target.clone());
+            window.insert(vec![key], Item::Ready(Output::Symlink { path, target, metadata: Metadata::default() }));
+            window.memory - before
+        };
+
+        let short = insert(&mut window, 0, &Bytes::new());
+        let long = insert(&mut window, 1, &Bytes::from(vec![b'a'; 5000]));
+
+        assert!(short > 1000);
+        assert_eq!(long - short, 5000);
     }
 }
