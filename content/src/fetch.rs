@@ -133,7 +133,7 @@ pub struct Limits {
     /// Most distinct interior nodes in the walk of a whole DAG.
     pub nodes: usize,
     /// Most bytes of memory for what is known of the content and was not yet put out: nodes of 65,536 links may stand one below
-    /// the other.
+    /// the other. What is wide beside each other is looked into in turn, from half of it on.
     pub memory: usize,
 }
 
@@ -250,14 +250,20 @@ impl Fetch {
         Ok(())
     }
 
-    /// A block with links is in the store. Ignored when it is not waited for.
+    /// A block with links is in the store. Ignored when it is not waited for; where its turn has not come and much is known
+    /// already, it is asked for again.
     pub fn handle_block(&mut self, block: &Block) -> Result<(), DagError> {
         let Some(keys) = self.waiting.remove(block.cid()) else { return Ok(()) };
-        self.progress.blocks += 1;
+        let mut is_looked_into = false;
         for key in keys {
             if key.len() > self.limits.depth {
                 return Err(DagError::Deep { cid: *block.cid(), limit: self.limits.depth });
             }
+            if self.window.is_crowded(&self.limits) && !self.window.is_first(&key) {
+                self.window.put_back(key);
+                continue;
+            }
+            self.progress.blocks += u64::from(!std::mem::replace(&mut is_looked_into, true));
             match self.window.take(&key) {
                 Item::Link { .. } => self.expand_links(key, block)?,
                 item => self.expand_entity(key, item, block)?,

@@ -132,6 +132,49 @@ fn wide_folders_one_below_the_other_end_at_the_limit_of_memory() {
 }
 
 #[test]
+fn what_is_wide_in_many_places_is_looked_into_in_turn() {
+    let mut store = Store::default();
+    let data: Vec<u8> = (0..16_000u64).flat_map(u64::to_le_bytes).collect();
+    let parameters = Parameters::V1_2025.with_chunk_size(8).unwrap().with_max_links(400).unwrap();
+    let root = store.file(&data, &parameters);
+    for selector in [Selector::Entity { range: None }, Selector::Dag] {
+        let limits = Limits { memory: 1 << 20, ..Limits::default() };
+        for turn in 0..3 {
+            let fetch = Fetch::new(root.cid, selector.clone(), limits.clone());
+
+            let (output, asked) = store.run(fetch, turn).unwrap();
+
+            if selector != Selector::Dag {
+                assert!(store.bytes(&output[1..]) == data);
+            }
+            assert!(asked > 16_041, "nothing was put back");
+            assert!(asked <= 16_041 + 40, "{asked} were asked for, some more than twice");
+        }
+    }
+}
+
+#[test]
+fn what_was_put_back_counts_once() {
+    let mut store = Store::default();
+    let data: Vec<u8> = (0..4_000u64).flat_map(u64::to_le_bytes).collect();
+    let parameters = Parameters::V1_2025.with_chunk_size(8).unwrap().with_max_links(400).unwrap();
+    let root = store.file(&data, &parameters);
+    let limits = Limits { memory: 1 << 18, ..Limits::default() };
+    let mut fetch = Fetch::new(root.cid, Selector::Entity { range: None }, limits);
+
+    while !fetch.is_done() {
+        let wants: Vec<Want> = std::iter::from_fn(|| fetch.poll_want()).collect();
+        for want in wants.iter().rev() {
+            store.deliver(&mut fetch, &want.cid).unwrap();
+        }
+        while fetch.poll_output().is_some() {}
+    }
+
+    let progress = fetch.progress();
+    assert_eq!((progress.blocks, progress.bytes), (4_011, 32_000));
+}
+
+#[test]
 fn content_deeper_than_the_limit_is_refused() {
     let mut store = Store::default();
     let mut node = store.folder(&[]);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::{DagError, Limits, Output, Path, Place};
-use crate::block::MAX_BLOCK_SIZE;
+use crate::block::{MAX_BLOCK_SIZE, RAW};
 use crate::unixfs::shard::Prefix;
 
 /// The indexes of the links from the root to a piece.
@@ -86,6 +86,7 @@ const ENTRY_WEIGHT: u64 = 256 << 10;
 pub(super) struct Window {
     items: BTreeMap<Key, Item>,
     unasked: BTreeSet<Key>,
+    put_back: BTreeSet<Key>,
     /// Weight and number of the pieces that were asked for or are here.
     bytes: u64,
     pieces: usize,
@@ -104,22 +105,48 @@ impl Window {
         self.items.insert(key, item);
     }
 
-    /// The first piece that needs a block which was not asked for, if it is first of all or there is room ahead.
+    /// The first piece that needs a block which was not asked for, if it is first of all or there is room ahead. A leaf needs no
+    /// room for what is below it.
     pub(super) fn next_unasked(&mut self, limits: &Limits) -> Option<(Key, Cid, Option<Place>)> {
-        let key = self.unasked.first()?;
-        let is_first = self.items.first_key_value().is_some_and(|(first, _)| first == key);
-        let item = &self.items[key];
-        let fits = self.pieces < limits.pieces_ahead
-            && self.bytes + item.weight() <= limits.bytes_ahead
-            && self.items.len() < MAX_ITEMS;
-        if !is_first && !fits {
-            return None;
-        }
-        let cid = item.cid().expect("only what needs a block is unasked");
-        let item = item.clone();
-        let key = self.unasked.pop_first().expect("looked at above");
+        let first = self.items.first_key_value().map(|(key, _)| key)?;
+        let key = match self.put_back.take(first) {
+            Some(key) => key,
+            None => {
+                let key = self.unasked.first()?;
+                if key != first && !self.fits(&self.items[key], limits) {
+                    return None;
+                }
+                self.unasked.pop_first().expect("looked at above")
+            }
+        };
+        let item = self.items[&key].clone();
         self.count(&item);
-        Some((key, cid, item.place()))
+        Some((key, item.cid().expect("only what needs a block is asked for"), item.place()))
+    }
+
+    fn fits(&self, item: &Item, limits: &Limits) -> bool {
+        let is_leaf = item.cid().is_some_and(|cid| cid.codec() == RAW);
+        self.pieces < limits.pieces_ahead
+            && self.bytes + item.weight() <= limits.bytes_ahead
+            && (is_leaf || !self.is_crowded(limits))
+    }
+
+    /// Whether so much is known that only what comes first is looked into: what is wide everywhere is walked one node at a time.
+    pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
+        self.items.len() >= MAX_ITEMS || self.memory > limits.memory / 2
+    }
+
+    /// Whether this piece comes first of all.
+    pub(super) fn is_first(&self, key: &Key) -> bool {
+        self.items.first_key_value().is_some_and(|(first, _)| first == key)
+    }
+
+    /// This piece was asked for, and is asked for again when it comes first: sooner, all that was put back would be asked for
+    /// whenever there is room for one of them.
+    pub(super) fn put_back(&mut self, key: Key) {
+        let item = self.items[&key].clone();
+        self.uncount(&item);
+        self.put_back.insert(key);
     }
 
     /// If what comes first is held back, it may be asked for; true if it was.
@@ -177,7 +204,7 @@ impl Window {
     }
 }
 
-/// Beyond so many known pieces only the first is looked into: what is wide everywhere is walked one node at a time.
+/// Known pieces from which on a window is crowded.
 const MAX_ITEMS: usize = 65_536;
 
 /// A path and one more name, copied: as a slice it would keep its whole block in memory.
@@ -226,5 +253,22 @@ mod tests {
 
         assert!(short > 1000);
         assert_eq!(long - short, 5000);
+    }
+
+    #[test]
+    fn in_a_crowd_only_leaves_and_what_comes_first_are_asked_for() {
+        let node: Cid = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n".parse().unwrap();
+        let leaf = *crate::Block::new(RAW, Bytes::new()).cid();
+        let mut window = Window::default();
+        for (number, cid) in [node, leaf, leaf, node, leaf].into_iter().enumerate() {
+            window.insert(vec![number as u32], Item::Link { cid });
+        }
+        let limits = |memory| Limits { memory, ..Limits::default() };
+        let (roomy, crowded) = (limits(2 * window.memory), limits(2 * window.memory - 2));
+
+        let asked: Vec<Key> = std::iter::from_fn(|| window.next_unasked(&crowded)).map(|(key, ..)| key).collect();
+
+        assert_eq!(asked, [[0], [1], [2]]);
+        assert_eq!(window.next_unasked(&roomy).map(|(key, ..)| key), Some(vec![3]));
     }
 }
