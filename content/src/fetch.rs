@@ -184,10 +184,18 @@ impl Fetch {
         fetch
     }
 
-    /// A file that is all of the content, and has at least [`LARGE`] bytes, is put out before any part of it is asked for, and its
-    /// parts are asked for with their place in it: whoever hears that it begins can write them there in whatever order they come.
+    /// A file that is all of the content, and has at least [`LARGE`] bytes, is put out before any part of it is asked for. After
+    /// [`begin`](Self::begin) its parts are asked for with their place in it: they can be written there in whatever order they come.
     pub fn in_place(self) -> Self {
         Self { in_place: true, ..self }
+    }
+
+    /// Where the file goes that was put out is known: its parts may be asked for. Without one, nothing.
+    pub fn begin(&mut self) {
+        if self.window.release() {
+            // Its first block is handed in once more.
+            self.progress.blocks -= 1;
+        }
     }
 
     /// The next block to get, from the store or from peers. None: all that may be asked for has been.
@@ -212,11 +220,8 @@ impl Fetch {
     /// The next piece of the content, once it is here.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.window.pop_ready()?;
-        match &output {
-            Output::Bytes { len, .. } => self.progress.bytes += len,
-            // Its first block is handed in once more.
-            Output::File { .. } if self.window.release() => self.progress.blocks -= 1,
-            _ => {}
+        if let Output::Bytes { len, .. } = &output {
+            self.progress.bytes += len;
         }
         Some(output)
     }

@@ -187,6 +187,10 @@ impl Download {
     /// One step of work: ask for what may be asked for, else put out what is ready, else wait for a block.
     async fn advance(&mut self) -> Result<(), FetchError> {
         self.tell(Instant::now()).await;
+        if self.ahead.is_empty() {
+            // All that was put out was given: a file that is to be placed has been.
+            self.fetch.begin();
+        }
         while self.wanted.len() < LOOK_UP {
             let Some(want) = self.fetch.poll_want() else { break };
             self.wanted.push(want);

@@ -244,7 +244,11 @@ fn in_place_every_leaf_of_a_large_file_comes_with_its_place_and_after_the_file()
                 store.deliver(&mut fetch, &want.cid).unwrap();
             }
             while let Some(output) = fetch.poll_output() {
-                has_begun |= matches!(output, Output::File { .. });
+                if matches!(output, Output::File { .. }) {
+                    assert_eq!(fetch.poll_want(), None, "nobody knows yet where it goes");
+                    fetch.begin();
+                    has_begun = true;
+                }
             }
         }
 
