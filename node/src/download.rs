@@ -205,7 +205,7 @@ impl Download {
             self.ahead.fill(&mut self.fetch, self.node.store()).await?;
         }
         if !self.ahead.is_empty() {
-            self.ready.extend(self.ahead.next(&self.node).await?);
+            self.ready.extend(self.ahead.next().await?);
             return Ok(());
         }
         if self.fetch.is_done() {

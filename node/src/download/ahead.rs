@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use cid::Cid;
 use cidra_content::fetch::{Fetch, Output};
 
-use super::event::{event, part};
+use super::event::event;
 use super::{DownloadEvent, FetchError};
-use crate::node::Node;
 use crate::store::{Reading, Store, StoreError};
 
 /// Batches of pieces, in the order of the content.
@@ -18,6 +17,8 @@ pub(super) struct Ahead {
     /// Taken from the machine, and not asked for yet.
     taken: Vec<Output>,
     reading: VecDeque<Batch>,
+    /// What comes after all that was given.
+    failed: Option<FetchError>,
 }
 
 #[derive(Debug)]
@@ -28,7 +29,7 @@ struct Batch {
 
 impl Ahead {
     pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty() && self.reading.is_empty()
+        self.taken.is_empty() && self.reading.is_empty() && self.failed.is_none()
     }
 
     /// Begins to read what is ready, as far as there is room. Cancel safe.
@@ -49,20 +50,25 @@ impl Ahead {
         Ok(())
     }
 
-    /// The next batch, once it is read; nothing where nothing is being read. Cancel safe: it waits for nothing but the batch.
-    pub(super) async fn next(&mut self, node: &Node) -> Result<Vec<DownloadEvent>, FetchError> {
+    /// The next batch, once it is read, as far as it is whole: why not all of it is comes with the next call. Nothing where
+    /// nothing is being read. Cancel safe: it waits for nothing but the batch.
+    pub(super) async fn next(&mut self) -> Result<Vec<DownloadEvent>, FetchError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let Some(Batch { reading, .. }) = self.reading.front_mut() else { return Ok(vec![]) };
         let mut blocks = reading.await?.into_iter();
         let Batch { pieces, .. } = self.reading.pop_front().expect("it was in front");
         let mut events = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            events.push(match piece {
-                Output::Bytes { cid, skip, len, .. } => {
-                    let block = blocks.next().flatten().ok_or(FetchError::NotHere { cid })?;
-                    DownloadEvent::Bytes(part(&block, skip, len)?)
+            let block = leaf(&piece).and_then(|_| blocks.next().flatten());
+            match event(piece, block.as_ref()) {
+                Ok(event) => events.push(event),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
                 }
-                other => event(node, other).await?,
-            });
+            }
         }
         Ok(events)
     }
@@ -88,7 +94,7 @@ fn leaf(output: &Output) -> Option<Cid> {
 mod tests {
     use bytes::Bytes;
     use cidra_content::Block;
-    use cidra_content::block::{DAG_PB, MAX_BLOCK_SIZE};
+    use cidra_content::block::{DAG_PB, MAX_BLOCK_SIZE, RAW};
     use cidra_content::dag_pb::{self, Link};
     use cidra_content::fetch::{Limits, Selector};
     use cidra_content::unixfs::{Message, Type};
@@ -118,6 +124,33 @@ mod tests {
             assert!(bytes < BATCH_BYTES + MAX_BLOCK_SIZE as u64, "blocks of {bytes} bytes in a batch");
         }
         assert!(!fetch.is_done());
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_a_bad_piece_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Options::default()).unwrap();
+        let leaf = |byte: u8| Block::new(RAW, vec![byte].into());
+        let link = |byte| Link { cid: *leaf(byte).cid(), name: Bytes::new(), tsize: 0 };
+        let root = node((0..9).map(link).collect(), Message { block_sizes: vec![1; 9], ..file(9) });
+        store.put((0..9).filter(|byte| *byte != 5).map(leaf).collect()).await.unwrap();
+        let mut fetch = Fetch::new(*root.cid(), Selector::Entity { range: None }, Limits::default());
+        fetch.poll_want().unwrap();
+        fetch.handle_block(&root).unwrap();
+        while let Some(want) = fetch.poll_want() {
+            fetch.handle_leaf(&want.cid, 1).unwrap();
+        }
+        let mut ahead = Ahead::default();
+        ahead.fill(&mut fetch, &store).await.unwrap();
+
+        let good = ahead.next().await.unwrap();
+
+        let bytes = (0..5).map(|byte| DownloadEvent::Bytes(vec![byte].into()));
+        assert!(matches!(good[0], DownloadEvent::File { size: 9, .. }));
+        assert_eq!(good[1..], bytes.collect::<Vec<_>>());
+        assert!(!ahead.is_empty());
+        let error = ahead.next().await.unwrap_err();
+        assert!(matches!(error, FetchError::NotHere { cid } if cid == *leaf(5).cid()), "{error}");
     }
 
     /// A file of so many bytes, each in a block of 400 kB.

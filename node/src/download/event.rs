@@ -6,7 +6,6 @@ use cidra_content::fetch::{DagError, Output, Path};
 use cidra_content::unixfs::{Entity, Metadata};
 
 use super::{FetchError, State};
-use crate::node::Node;
 
 /// What a download gives, in the order of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,15 +46,14 @@ pub enum DownloadEvent {
     State(State),
 }
 
-/// Reads what is put out.
-pub(super) async fn event(node: &Node, output: Output) -> Result<DownloadEvent, FetchError> {
+/// What is put out, once its block is read, where it has one. Fails where that is not here.
+pub(super) fn event(output: Output, block: Option<&Block>) -> Result<DownloadEvent, FetchError> {
     Ok(match output {
         Output::Directory { path, metadata } => DownloadEvent::Directory { path, metadata },
         Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
         Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
         Output::Bytes { cid, skip, len, .. } => {
-            let block = node.store().block(&cid).await?.ok_or(FetchError::NotHere { cid })?;
-            DownloadEvent::Bytes(part(&block, skip, len)?)
+            DownloadEvent::Bytes(part(block.ok_or(FetchError::NotHere { cid })?, skip, len)?)
         }
     })
 }
