@@ -53,7 +53,7 @@ impl DagReader {
     }
 
     /// A walk of what is here of all below `root`: nothing is fetched, and what is missing is left out with all that only it
-    /// leads to.
+    /// leads to. A node that cannot be understood is left out, too, as Kubo does.
     pub fn of_what_is_here(node: Node, root: Cid, options: FetchOptions) -> Self {
         Self { partial: true, ..Self::new(node, root, FetchOptions { offline: true, ..options }) }
     }
@@ -62,37 +62,57 @@ impl DagReader {
     /// not known: what was given until then is not all of it.
     pub async fn next(&mut self) -> Result<Option<Block>, FetchError> {
         while let Some(cid) = self.walk.visit() {
-            let block = match self.take(cid).await {
-                Err(FetchError::NotHere { .. }) if self.partial => continue,
-                block => block?,
-            };
-            let links = self.descend(&block)?;
-            if links.is_empty() {
-                self.read_ahead().await?;
+            let block = self.block(cid).await;
+            if let Some(block) = self.unless_left_out(block)? {
+                return Ok(Some(block));
             }
-            return Ok(Some(block));
         }
         Ok(None)
     }
 
     /// As [`next`](Self::next), but a leaf is looked up and not read: a block's CID and its length in bytes.
     pub async fn next_length(&mut self) -> Result<Option<(Cid, u64)>, FetchError> {
-        let Some(cid) = self.walk.visit() else { return Ok(None) };
+        while let Some(cid) = self.walk.visit() {
+            let length = self.length(cid).await;
+            if let Some(length) = self.unless_left_out(length)? {
+                return Ok(Some((cid, length)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where all of it need not be here, what is not, or leads nobody knows where, is none.
+    fn unless_left_out<T>(&self, visited: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
+        match visited {
+            Err(FetchError::NotHere { .. } | FetchError::Dag(DagError::Links(_))) if self.partial => Ok(None),
+            visited => visited.map(Some),
+        }
+    }
+
+    async fn block(&mut self, cid: Cid) -> Result<Block, FetchError> {
+        let block = self.take(cid).await?;
+        if self.descend(&block)?.is_empty() {
+            self.read_ahead().await?;
+        }
+        Ok(block)
+    }
+
+    async fn length(&mut self, cid: Cid) -> Result<u64, FetchError> {
         if cid.codec() != RAW {
             let block = self.take(cid).await?;
             self.descend(&block)?;
-            return Ok(Some((cid, block.data().len() as u64)));
+            return Ok(block.data().len() as u64);
         }
         if let Some(length) = self.lengths.remove(&cid) {
-            return Ok(Some((cid, length.into())));
+            return Ok(length.into());
         }
         let ahead = self.walk.upcoming(LOOK_UP).filter(|cid| cid.codec() == RAW);
         let cids: Vec<Cid> = std::iter::once(cid).chain(ahead).collect();
         let lengths = self.node.store().locate(cids.clone()).await?;
         self.lengths = cids.into_iter().zip(lengths).filter_map(|(cid, length)| Some((cid, length?))).collect();
         match self.lengths.remove(&cid) {
-            Some(length) => Ok(Some((cid, length.into()))),
-            None => Ok(Some((cid, self.fetch(cid).await?.data().len() as u64))),
+            Some(length) => Ok(length.into()),
+            None => Ok(self.fetch(cid).await?.data().len() as u64),
         }
     }
 

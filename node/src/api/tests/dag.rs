@@ -223,6 +223,22 @@ async fn what_is_here_of_a_dag_is_exported() {
     assert_eq!(house.error(&format!("dag/export?arg={root}&local-only=true&offline=false")).await.1, "2");
 }
 
+#[tokio::test]
+async fn what_cannot_be_followed_is_left_out_of_what_is_here() {
+    let house = house();
+    let bad = Block::new(DAG_PB, Bytes::from_static(b"no node"));
+    let b = leaf("b");
+    let top = node_of(&[&bad, &b]);
+    let root = *top.cid();
+    house.import("dag/import?local-only=true", &write(&[root], &[top.clone(), bad, b.clone()])).await;
+
+    let exported = house.bytes(&format!("dag/export?arg={root}&local-only=true")).await;
+
+    assert_eq!(exported, write(&[root], &[top, b]));
+    let told = house.tell(&format!("dag/export?arg={root}&offline=true"), "text/plain", "").await;
+    assert!(told.trailers[super::STREAM_ERROR].to_str().unwrap().contains("cannot be followed"));
+}
+
 /// Forty levels, each naming the next a thousand times: 10^120 paths.
 #[tokio::test]
 async fn a_dag_that_expands_is_walked_once() {
