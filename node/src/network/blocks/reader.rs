@@ -169,13 +169,27 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn make_room(&mut self) {
-        if self.len < LARGE {
-            return self.data.reserve_exact(self.len);
+    fn push(&mut self, bytes: &[u8]) {
+        if self.data.len() + bytes.len() > self.data.capacity() {
+            self.make_room(bytes.len());
         }
-        self.data.reserve_exact(self.len + PAGE);
-        self.begin = self.data.as_ptr().align_offset(PAGE);
-        self.data.resize(self.begin, 0);
+        self.data.extend_from_slice(bytes);
+    }
+
+    /// For the beginning of a block, then for all of it: memory grows with what has come, not with what was announced, and what
+    /// has come is moved once.
+    fn make_room(&mut self, more: usize) {
+        let held = &self.data[self.begin..];
+        let most = if held.is_empty() { FIRST_ROOM } else { self.len };
+        let room = self.len.min(most).max(held.len() + more);
+        if self.len < LARGE {
+            return self.data.reserve_exact(room - held.len());
+        }
+        let mut data = Vec::<u8>::with_capacity(room + PAGE);
+        let begin = data.as_ptr().align_offset(PAGE);
+        data.resize(begin, 0);
+        data.extend_from_slice(held);
+        (self.data, self.begin) = (data, begin);
     }
 }
 
@@ -184,14 +198,10 @@ impl Lanes {
         *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new(), begin: 0 });
     }
 
-    /// Room is taken for the whole block at its first byte. What it is taken from is not resident before it is written, so
-    /// memory grows with what has come, not with what was announced.
     fn push(&mut self, lane: Lane, data: &[u8]) {
-        let Some(assembly) = self.of(lane) else { return };
-        if assembly.data.is_empty() {
-            assembly.make_room();
+        if let Some(assembly) = self.of(lane) {
+            assembly.push(data);
         }
-        assembly.data.extend_from_slice(data);
     }
 
     fn take(&mut self, lane: Lane) -> Option<(Cid, Bytes)> {
@@ -206,6 +216,10 @@ impl Lanes {
     }
 }
 
+/// Room for the beginning of a block, in bytes: an eighth of the longest, so that a stranger who has us keep room has sent as
+/// much as that.
+const FIRST_ROOM: usize = 256 * 1024;
+
 /// Why reading ended before the peer ended it.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
@@ -215,4 +229,87 @@ enum ReadError {
     Stalled,
     #[error("it broke the protocol: {0}")]
     Wire(#[from] WireError),
+}
+
+#[cfg(test)]
+mod tests {
+    use cidra_content::block::{Block, MAX_BLOCK_SIZE, RAW};
+
+    use super::*;
+
+    #[test]
+    fn room_for_a_block_grows_with_what_has_come() {
+        let cid = *Block::new(RAW, Bytes::new()).cid();
+        let mut lanes = Lanes::default();
+        lanes.begin(cid, MAX_BLOCK_SIZE);
+        let (mut rooms, mut came) = (vec![], 0);
+
+        while came < MAX_BLOCK_SIZE {
+            let data = vec![came as u8; 10_000.min(MAX_BLOCK_SIZE - came)];
+            lanes.push(Lane::Bulk, &data);
+            came += data.len();
+            let room = lanes.bulk.as_ref().unwrap().data.capacity();
+            assert!(room <= PAGE + FIRST_ROOM.max(8 * came), "room for {room} when {came} had come");
+            if rooms.last() != Some(&room) {
+                rooms.push(room);
+            }
+        }
+
+        assert_eq!(rooms, [FIRST_ROOM + PAGE, MAX_BLOCK_SIZE + PAGE]);
+        let (_, block) = lanes.take(Lane::Bulk).unwrap();
+        assert!(block.chunks(10_000).zip(0..).all(|(part, at)| part.iter().all(|byte| *byte == (at * 10_000) as u8)));
+        assert_eq!((block.len(), block.as_ptr().align_offset(PAGE)), (MAX_BLOCK_SIZE, 0));
+    }
+
+    #[test]
+    fn a_short_block_has_no_more_room_than_it_needs() {
+        let cid = *Block::new(RAW, Bytes::new()).cid();
+        let mut lanes = Lanes::default();
+        lanes.begin(cid, 5);
+
+        lanes.push(Lane::Bulk, b"he");
+        lanes.push(Lane::Urgent, b"not begun");
+        assert_eq!(lanes.bulk.as_ref().unwrap().data.capacity(), 5);
+        lanes.push(Lane::Bulk, b"llo");
+
+        assert_eq!(lanes.take(Lane::Bulk), Some((cid, Bytes::from_static(b"hello"))));
+        assert_eq!(lanes.take(Lane::Bulk), None);
+    }
+
+    /// Reads so much at once, of which so much is left, and gives the room for the next read.
+    fn read(buffer: &mut Buffer, read: usize, left: usize) -> usize {
+        buffer.room()[..read].fill(read as u8);
+        buffer.held += read;
+        buffer.consume_all_but(left, read);
+        buffer.bytes.len()
+    }
+
+    #[test]
+    fn what_is_read_at_once_grows_while_it_is_filled_and_goes_when_it_is_quiet() {
+        let mut buffer = Buffer::default();
+        let mut rooms = vec![];
+        for _ in 0..6 {
+            let all = buffer.room().len();
+            rooms.push(read(&mut buffer, all, 0));
+        }
+        assert_eq!(rooms[..2], [4 * SMALLEST_READ, 16 * SMALLEST_READ]);
+        assert_eq!(rooms[4..], [LARGEST_READ; 2], "and no more");
+
+        assert_eq!(read(&mut buffer, SMALLEST_READ, 0), LARGEST_READ);
+        assert_eq!(read(&mut buffer, SMALLEST_READ - 1, 1), LARGEST_READ, "a frame has begun");
+        assert_eq!(read(&mut buffer, 1, 0), 0);
+    }
+
+    #[test]
+    fn the_beginning_of_a_frame_is_kept_for_the_next_read() {
+        let mut buffer = Buffer::default();
+        buffer.room()[..7].copy_from_slice(b"onetwo3");
+        buffer.held += 7;
+
+        buffer.consume_all_but(4, 7);
+
+        assert_eq!(buffer.held(), b"two3");
+        assert!(buffer.room().len() >= SMALLEST_READ);
+        assert_eq!(buffer.held(), b"two3");
+    }
 }
