@@ -160,10 +160,9 @@ impl Opening<'_> {
             Err(redb::Error::Io(error)) if !is_damage(&error) => return Err(self.error(index::NAME, error)),
             Err(error) => error.to_string(),
         };
-        if !segments.is_empty() {
-            tracing::warn!(folder = %self.folder.display(), why, segments = segments.len(), "making the index again");
-            roots.change(&[Change::Incomplete]).map_err(|error| self.database_error(roots::NAME, error))?;
-        }
+        tracing::warn!(folder = %self.folder.display(), why, segments = segments.len(), "making the index again");
+        // Segments may be gone with it.
+        roots.change(&[Change::Incomplete]).map_err(|error| self.database_error(roots::NAME, error))?;
         match self.disk.remove(index::NAME) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.error(index::NAME, error)),
             _ => {}

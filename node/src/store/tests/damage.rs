@@ -92,6 +92,22 @@ async fn the_index_is_made_again_when_it_is_missing_or_broken() {
 }
 
 #[tokio::test]
+async fn without_index_and_segments_no_root_is_complete() {
+    let (disk, put) = written(10).await;
+    let store = open(&disk).unwrap();
+    store.set_complete(*put[0].cid()).await.unwrap();
+    store.close().await.unwrap();
+    for name in disk.names().iter().filter(|name| *name == "index.redb" || name.ends_with(".segment")) {
+        disk.remove_file(name);
+    }
+
+    let store = open(&disk).unwrap();
+
+    assert!(!store.is_complete(*put[0].cid()).await.unwrap());
+    assert_eq!(store.stat().blocks, 0);
+}
+
+#[tokio::test]
 async fn making_the_index_again_steps_over_damage() {
     let (disk, put) = written(10).await;
     disk.remove_file("index.redb");
