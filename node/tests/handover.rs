@@ -60,6 +60,7 @@ async fn script(store: &Store) -> Vec<String> {
     say!(store.locate([&cids[..], &[absent, identity]].concat()).await, store.locate(vec![]).await);
     say!(store.load(&cids[7]).await, store.load(&absent).await, store.load(&identity).await);
     say!(store.block(&cids[299]).await, store.block(&absent).await, store.block(&identity).await);
+    say!(store.read_blocks([&cids[..9], &[absent, identity], &cids[..2]].concat()).await.unwrap().await);
     let first = store.list(None, 5).await.unwrap();
     say!(first, store.list(Some(first[4].0), 1000).await);
     say!(store.set_roots(roots.clone()).await, store.set_roots(vec![]).await, store.roots(RootKind::Pin).await);
