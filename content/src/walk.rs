@@ -31,11 +31,13 @@ impl Walk {
         }
     }
 
-    /// The links of the block that was visited last.
+    /// The links of the block that was visited last. If they are too many none of them is followed.
     pub fn descend(&mut self, links: &[Cid]) -> Result<(), TooWide> {
-        let ahead = links.iter().rev().filter(|cid| !self.seen.contains(cid));
-        self.ahead.extend(ahead);
+        let before = self.ahead.len();
+        let one_too_many = (MAX_AHEAD + 1).saturating_sub(before);
+        self.ahead.extend(links.iter().rev().filter(|cid| !self.seen.contains(cid)).take(one_too_many));
         if self.ahead.len() > MAX_AHEAD || self.seen.len() > MAX_VISITED {
+            self.ahead.truncate(before);
             return Err(TooWide);
         }
         Ok(())
@@ -132,5 +134,6 @@ mod tests {
 
         assert_eq!(walk.descend(&vec![cid(1); MAX_AHEAD]), Ok(()));
         assert_eq!(walk.descend(&[cid(1)]), Err(TooWide));
+        assert_eq!(walk.ahead.len(), MAX_AHEAD, "what was refused takes no room");
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use cid::Cid;
-use cidra_content::block::RAW;
+use cidra_content::block::{Links, RAW};
 use cidra_content::walk::{MAX_VISITED, Walk};
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ struct Check {
 }
 
 impl Check {
-    /// What is missing below `root`, as far as the first [`MAX_BAD`].
+    /// What is missing below `root`, as far as the first [`MAX_BAD`], or to where it is too wide to be followed.
     async fn look_at(&mut self, node: &Node, root: Cid) -> Result<Vec<Bad>, Failure> {
         if self.walk.visited() > MAX_VISITED / 2 {
             self.walk = Walk::default();
@@ -70,16 +70,25 @@ impl Check {
         let (mut bad, mut leaves) = (vec![], vec![]);
         self.walk.begin(root);
         while bad.len() < MAX_BAD {
-            let next = self.walk.visit();
-            if leaves.len() == LOOK_UP || next.is_none() {
-                bad.extend(missing(node, &mut leaves).await?);
+            let Some(cid) = self.walk.visit() else { break };
+            if cid.codec() == RAW {
+                leaves.push(cid);
+                if leaves.len() == LOOK_UP {
+                    bad.extend(missing(node, &mut leaves).await?);
+                }
+                continue;
             }
-            match next {
-                None => break,
-                Some(cid) if cid.codec() == RAW => leaves.push(cid),
-                Some(cid) => bad.extend(self.descend(node, cid).await),
+            match links(node, cid).await {
+                Ok(links) => {
+                    if let Err(error) = self.walk.descend(&links) {
+                        bad.push(Bad { cid, why: error.to_string() });
+                        break;
+                    }
+                }
+                Err(unreadable) => bad.push(unreadable),
             }
         }
+        bad.extend(missing(node, &mut leaves).await?);
         if !bad.is_empty() {
             // Another pin may lead to the same gap: what is above it must be visited again.
             self.walk = Walk::default();
@@ -87,19 +96,13 @@ impl Check {
         bad.truncate(MAX_BAD);
         Ok(bad)
     }
+}
 
-    async fn descend(&mut self, node: &Node, cid: Cid) -> Option<Bad> {
-        let block = match node.store().block(&cid).await {
-            Ok(Some(block)) => block,
-            Ok(None) => return Some(Bad::missing(cid)),
-            Err(error) => return Some(Bad { cid, why: describe(&error) }),
-        };
-        let links = match block.links() {
-            Ok(links) => links,
-            Err(error) => return Some(Bad { cid, why: describe(&error) }),
-        };
-        self.walk.descend(&links).err().map(|error| Bad { cid, why: error.to_string() })
-    }
+/// What a block links to, if it is here and can be read.
+async fn links(node: &Node, cid: Cid) -> Result<Links, Bad> {
+    let unreadable = |error: &dyn std::error::Error| Bad { cid, why: describe(error) };
+    let block = node.store().block(&cid).await.map_err(|error| unreadable(&error))?;
+    block.ok_or_else(|| Bad::missing(cid))?.links().map_err(|error| unreadable(&error))
 }
 
 /// Those of the leaves that are not here. Their bytes are not read: that is `repo verify`.

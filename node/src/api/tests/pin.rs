@@ -1,6 +1,7 @@
 //! Pins that are replaced, and whether they are whole.
 
 use cidra_content::dag_pb::{Link, Node as PbNode};
+use cidra_content::walk::MAX_AHEAD;
 use cidra_content::{Block, Cid, block};
 use serde_json::{Value, json};
 
@@ -119,3 +120,35 @@ async fn so_many_gaps_of_a_pin_are_named_and_no_more() {
 
     assert_eq!(house.object("pin/verify").await["BadNodes"].as_array().unwrap().len(), MAX_BAD);
 }
+
+#[tokio::test]
+async fn a_pin_that_is_too_wide_is_one_bad_line_and_the_next_is_looked_at() {
+    let house = house();
+    let link = |cid: Cid| PbNode { links: vec![Link { cid, name: "".into(), tsize: 1 }], data: None }.encode();
+    let waiting = link(*leaves(0..1)[0].cid()).repeat(WIDTH - 1);
+    // More of them than it takes, so that each level past the limit would be told of if the walk went on.
+    let levels = MAX_AHEAD / (WIDTH - 1) + 4;
+    let mut below = leaves(1..2).remove(0);
+    for _ in 0..levels {
+        let node = [&link(*below.cid())[..], &waiting].concat();
+        house.node.store().put(vec![below]).await.unwrap();
+        below = Block::new(block::DAG_PB, node.into());
+    }
+    let wide = *below.cid();
+    house.node.store().put(vec![below]).await.unwrap();
+    let whole = house.keep(&leaves(10..13), &[]).await;
+    for cid in [wide, whole] {
+        house.node.record_pin(cid, true, None).await.unwrap();
+    }
+
+    let told = house.objects("pin/verify?verbose=true").await;
+
+    assert!(told.contains(&json!({"Cid": whole.to_string(), "Ok": true})), "{told:?}");
+    let told = told.iter().find(|pin| pin["Cid"] == wide.to_string()).unwrap();
+    let bad = told["BadNodes"].as_array().unwrap();
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert!(bad[0]["Err"].as_str().unwrap().starts_with("the DAG is too wide"), "{bad:?}");
+}
+
+/// Links of a node of less than a mebibyte and a half.
+const WIDTH: usize = 30_000;
