@@ -269,8 +269,12 @@ impl Node {
         Ok(self.record_pin(cid, recursive, name).await?)
     }
 
-    /// Records a pin of what is in the store already.
+    /// Records a pin of what is in the store already. Without a name, one that is pinned keeps the name that it has.
     pub async fn record_pin(&self, cid: Cid, recursive: bool, name: Option<String>) -> Result<(), StoreError> {
+        let name = match name {
+            Some(name) => Some(name),
+            None => self.0.store.root(RootKind::Pin, &pin_key(&cid)).await?.and_then(|pin| pin.name),
+        };
         let root = Root { kind: RootKind::Pin, key: pin_key(&cid), cid, recursive, name, expires: None };
         self.0.store.set_roots(vec![root]).await
     }

@@ -40,7 +40,7 @@ struct Add {
     /// Keep all below it, too
     #[arg(short, long, action = ArgAction::SetFalse)]
     recursive: bool,
-    /// Call the pin so
+    /// Call the pin so; without it, one that is there keeps its name
     #[arg(short, long, default_value = "", hide_default_value = true)]
     name: String,
     #[command(flatten)]
@@ -105,7 +105,8 @@ struct Update {
 /// Look whether all that recursive pins keep is here; fails when it is not. With --verbose, names those that are whole, too
 #[derive(Args, Clone)]
 #[command(
-    after_help = "Whether the bytes are sound is what `cidra repo verify` looks at.\n\nExample:\n  cidra pin verify\n  \
+    after_help = "Whether the bytes are sound, and whether the files of `add --nocopy` are what they were, is what `cidra repo verify` \
+                  looks at.\n\nExample:\n  cidra pin verify\n  \
                   cidra pin verify -q | xargs cidra pin add"
 )]
 struct Verify {
@@ -234,7 +235,8 @@ async fn verify(arguments: Verify, session: &mut Session) -> Outcome {
     match broken {
         0 => Ok(()),
         _ => Err(Failure::failed(format!(
-            "pins that are not whole: {broken}; `cidra pin add CID` fetches what is missing"
+            "pins that are not whole: {broken}; `cidra pin add CID` fetches blocks that are not here, and where what is here \
+             cannot be followed, `cidra pin rm CID` takes the pin away"
         ))),
     }
 }

@@ -57,6 +57,27 @@ async fn a_pin_is_replaced_under_its_name() {
 }
 
 #[tokio::test]
+async fn a_pin_keeps_its_name_unless_it_gets_another() {
+    let house = house();
+    let cid = house.keep(&leaves(0..3), &[]).await;
+    let name = async || house.pinned().await[cid.to_string()]["Name"].clone();
+    house.object(&format!("pin/add?arg={cid}&name=website")).await;
+
+    house.object(&format!("pin/add?arg={cid}")).await;
+    assert_eq!(name().await, "website");
+    // As clients do that have no name to give.
+    house.object(&format!("pin/add?arg={cid}&name=")).await;
+    assert_eq!(name().await, "website");
+    house.node.record_pin(cid, true, None).await.unwrap();
+    assert_eq!(name().await, "website");
+    house.object(&format!("pin/add?arg={cid}&name=blog")).await;
+    assert_eq!(name().await, "blog");
+    house.object(&format!("pin/rm?arg={cid}")).await;
+    house.object(&format!("pin/add?arg={cid}")).await;
+    assert_eq!(name().await, "", "one that was taken away has none to keep");
+}
+
+#[tokio::test]
 async fn a_pin_stays_when_what_should_replace_it_is_not_here() {
     let house = house();
     let old = house.keep(&leaves(0..3), &[]).await;
