@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 
 use super::folder::{Folder, kind, lock};
 use crate::api::tree::{Entry, Mtime};
@@ -74,9 +74,10 @@ impl Sink {
             Some(_) => match place.folder.stat(&place.name).map_err(|error| place.failure(&error))? {
                 None => State::Parted(place.open_part()?),
                 Some(stat) if kind(&stat) == FileType::RegularFile => place.compare(entry.size, stat.st_size)?,
-                Some(stat) if kind(&stat) == FileType::Directory => return Err(place.in_the_way("is a folder")),
-                Some(_) if place.force => State::Parted(place.open_part()?),
-                Some(_) => return Err(place.refused("is something else")),
+                Some(stat) => {
+                    place.may_replace(&stat, "is something else")?;
+                    State::Parted(place.open_part()?)
+                }
             },
         };
         Ok(Self { place, state, came: 0, size: entry.size, mode: entry.mode, mtime: entry.mtime })
@@ -258,11 +259,25 @@ impl Place {
         Failure::failed(format!("{path} is there already and {how}: --force replaces it, -o names another place"))
     }
 
-    pub(super) fn in_the_way(&self, how: &str) -> Failure {
+    /// Whether something else may stand where this stands. A file and a symlink may go, with `--force`; others have more to
+    /// them than can be fetched again: who replaces `/dev/null` has broken the machine.
+    pub(super) fn may_replace(&self, there: &Stat, how: &str) -> Outcome {
+        let (what, else_) = match kind(there) {
+            FileType::RegularFile | FileType::Symlink if self.force => return Ok(()),
+            FileType::RegularFile | FileType::Symlink => return Err(self.refused(how)),
+            FileType::Directory => ("a folder", ""),
+            FileType::Fifo => ("a pipe", CAT),
+            FileType::Socket => ("a socket", ""),
+            _ => ("a device", CAT),
+        };
         let path = self.path.display();
-        Failure::failed(format!("{path} {how}, and is not replaced: move it away, or name another place with -o"))
+        Err(Failure::failed(format!(
+            "{path} is {what}, and is not replaced: move it away, or name another place with -o{else_}"
+        )))
     }
 }
+
+const CAT: &str = "; `cidra cat` writes into what is there";
 
 /// So often another call may come between.
 const ATTEMPTS: usize = 10;

@@ -23,7 +23,7 @@ impl Target {
         let Some(output) = output else {
             return Ok(Self { folder: PathBuf::from("."), name: own_name(content)? });
         };
-        if output.as_os_str() == "-" {
+        if output.as_os_str() == "-" || STREAMS.iter().any(|stream| output.starts_with(stream)) {
             return Err(Failure::usage("get writes files: `cidra cat` writes to standard output"));
         }
         if output.as_os_str().is_empty() {
@@ -52,6 +52,9 @@ impl Target {
         self.path().with_file_name(self.part_name())
     }
 }
+
+/// Names that the system has for what a process has open: `-o /dev/stdout` and `-o >(command)` of a shell.
+const STREAMS: [&str; 5] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"];
 
 /// What is not complete ends in this.
 const PART_SUFFIX: &[u8] = b".cidra-part";
@@ -121,7 +124,10 @@ mod tests {
 
     #[test]
     fn standard_output_is_for_cat() {
-        assert!(choose(CID, Some("-")).unwrap_err().message().contains("cidra cat"));
+        for output in ["-", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
+            let failure = choose(CID, Some(output)).unwrap_err();
+            assert!(failure.message().contains("cidra cat"), "{output}: {}", failure.message());
+        }
     }
 
     #[test]

@@ -158,9 +158,9 @@ impl Tree {
         };
         let folder = match there {
             Some(stat) if kind(&stat) == FileType::Directory => place.folder.open(&place.name).map_err(failed)?,
-            Some(_) if !self.force => return Err(place.refused("is no folder")),
             there => {
-                if there.is_some() {
+                if let Some(stat) = there {
+                    place.may_replace(&stat, "is no folder")?;
                     place.folder.remove(&place.name).map_err(failed)?;
                 }
                 self.saved = Saved::Now;
@@ -198,15 +198,12 @@ pub(super) fn link(place: &Place, entry: &Entry) -> Outcome<Saved> {
     };
     match place.folder.stat(&place.name).map_err(failed)? {
         None => place.folder.link(&place.name, target).map_err(failed)?,
-        Some(stat) if kind(&stat) == FileType::Directory => return Err(place.in_the_way("is a folder")),
         Some(stat) => {
             let is_link = kind(&stat) == FileType::Symlink;
             if is_link && place.folder.link_target(&place.name).map_err(failed)? == target {
                 return Ok(Saved::Already);
             }
-            if !place.force {
-                return Err(place.refused("is something else"));
-            }
+            place.may_replace(&stat, "is something else")?;
             part.folder.remove(&part.name).map_err(failed)?;
             part.folder.link(&part.name, target).map_err(failed)?;
             part.folder.rename(&part.name, &place.folder, &place.name, true).map_err(failed)?;

@@ -152,8 +152,10 @@ impl Writer {
                     Part { folder: Arc::new(self.part_folder()?), name: part_file(), path: path.join(part_file()) };
                 Ok((Tree::completing(folder, place.path.clone(), entry, part, self.force), Form::Completed))
             }
-            Some(_) if !self.force => Err(place.refused("is no folder")),
-            _ => Ok((Tree::fresh(self.part_folder()?, place.path.clone(), entry), Form::Fresh)),
+            there => {
+                there.map_or(Ok(()), |stat| place.may_replace(&stat, "is no folder"))?;
+                Ok((Tree::fresh(self.part_folder()?, place.path.clone(), entry), Form::Fresh))
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -138,6 +138,48 @@ fn a_folder_in_the_way_of_a_file_stays() {
 }
 
 #[test]
+fn pipes_sockets_and_devices_stay_whatever_is_said() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("folder")).unwrap();
+    let made = |name: &str, kind: FileType, device: u64| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, place.path().join(name), kind, mode, device)
+    };
+    let null = fs::metadata("/dev/null").unwrap().rdev();
+    let mut there = vec!["pipe", "socket", "folder/pipe"];
+    made("pipe", FileType::Fifo, 0).unwrap();
+    made("socket", FileType::Socket, 0).unwrap();
+    made("folder/pipe", FileType::Fifo, 0).unwrap();
+    // Only the superuser makes devices.
+    if made("device", FileType::CharacterDevice, null).is_ok() {
+        there.push("device");
+    }
+    let kinds =
+        || -> Vec<_> { there.iter().map(|name| fs::metadata(place.path().join(name)).unwrap().mode()).collect() };
+    let before = kinds();
+
+    for force in [false, true] {
+        for name in &there {
+            for last in ["=abc", "->x", "/"] {
+                let (top, lines) = match name.split_once('/') {
+                    Some((top, below)) => (top, vec!["/".to_owned(), format!("{below}{last}")]),
+                    None => (*name, vec![last.to_owned()]),
+                };
+                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                let target = Target { folder: place.path().to_owned(), name: top.into() };
+                let mut writer = Writer::new(target, force).unwrap();
+
+                let failure = send(&mut writer, &lines).unwrap_err();
+
+                assert!(failure.message().contains("is not replaced"), "{name} {last}: {}", failure.message());
+            }
+        }
+    }
+
+    assert_eq!(kinds(), before);
+}
+
+#[test]
 fn a_folder_of_that_name_is_checked_and_completed() {
     let place = tempfile::tempdir().unwrap();
     save(&place, false, &["/", "a=1", "own=mine"]).unwrap();
@@ -261,7 +303,6 @@ fn two_calls_do_not_write_to_one_place_at_once() {
 
 #[test]
 fn modes_and_times_are_set_but_no_rights_of_others() {
-    use std::os::unix::fs::MetadataExt as _;
     let place = tempfile::tempdir().unwrap();
     let target = Target { folder: place.path().to_owned(), name: "out".into() };
     let mut writer = Writer::new(target, false).unwrap();
