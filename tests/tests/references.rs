@@ -84,8 +84,13 @@ fn what_was_fetched_and_pinned_outlives_its_file() {
         get(&getter, &cid, &daemon).run().success();
         assert!(segments(&getter) < MIB, "{profile}: {} bytes were stored beside the file", segments(&getter));
 
-        // One that does not come to its end leaves no pin that is not kept.
-        getter.cidra(["--offline", "pin", "add", &cid]).start().kill();
+        // One that is killed halfway through the copying leaves no pin that is not kept.
+        let half = format!("ulimit -f {} && exec cidra --offline pin add {cid}", SIZE / 2 / 512);
+        let call = Call::shell(&half).env("CIDRA_PATH", getter.path()).current_dir(getter.folder());
+        let killed = call.run();
+        assert_eq!(killed.signal, Some(rustix::process::Signal::XFSZ.as_raw()), "{profile}: {}", killed.stderr);
+        assert!(segments(&getter) > SIZE / 4, "{profile}: nothing was copied yet");
+        assert_eq!(getter.cidra(["--offline", "pin", "ls"]).run().success().text(), "", "{profile}");
         getter.cidra(["--offline", "pin", "add", &cid]).run().success();
         fs::remove_file(getter.file("out")).expect("it was fetched");
 
