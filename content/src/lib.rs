@@ -13,6 +13,7 @@ pub mod garbage;
 pub mod hash;
 pub mod ipld;
 pub mod mdns;
+pub mod negotiation;
 pub mod path;
 pub mod seen;
 pub mod unixfs;

@@ -224,6 +224,11 @@ impl Network {
         self.shared.meter.bandwidth(peer)
     }
 
+    /// How many bytes went to and fro since the start in streams of this protocol.
+    pub fn bandwidth_of(&self, protocol: &str) -> Bandwidth {
+        self.shared.meter.bandwidth_of(protocol)
+    }
+
     /// Closes all connections, keeps what is worth keeping on disk, and ends the network for all handles.
     pub async fn shutdown(&self) {
         self.ask(|reply| Command::Shutdown { reply }).await;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use cidra_content::exchange::message;
 use cidra_content::exchange::wire::native::{self, Frame, Lane, Referral};
+use cidra_content::negotiation::{Negotiation, Outcome, Side};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
 use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
 
@@ -13,6 +14,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dag_pb", dag_pb),
     ("ipld", ipld),
     ("mdns", mdns),
+    ("negotiation", negotiation),
     ("path", path),
     ("unixfs", unixfs),
     ("wire", wire),
@@ -90,6 +92,33 @@ pub fn mdns(data: &[u8]) {
     let again = mdns::answer("again", addresses.iter().map(String::as_str));
     let Ok(mdns::Message::Answer { addresses: heard }) = mdns::decode(&again) else { panic!("it is an answer") };
     assert!(addresses.starts_with(&heard) && (heard.len() == addresses.len() || again.len() > 1000));
+}
+
+/// A negotiation, of which the first byte says how much the dialer says: however it comes, its outcome is the same, and what is
+/// agreed on both have said.
+pub fn negotiation(data: &[u8]) {
+    let Some((cut, said)) = data.split_first() else { return };
+    let (dialer, listener) = said.split_at(usize::from(*cut).min(said.len()));
+    let mut whole = Negotiation::default();
+    assert_eq!(whole.hear(Side::Dialer, dialer), None);
+    let outcome = whole.hear(Side::Listener, listener);
+    let mut piece_by_piece = Negotiation::default();
+    dialer.iter().for_each(|byte| assert_eq!(piece_by_piece.hear(Side::Dialer, &[*byte]), None));
+    let mut heard = 0;
+    let again = listener.iter().find_map(|byte| {
+        heard += 1;
+        piece_by_piece.hear(Side::Listener, &[*byte])
+    });
+    match (outcome, again) {
+        (Some(Outcome::Agreed { protocol, dialer: before, listener: after }), Some(again)) => {
+            assert_eq!(after, (listener.len() - heard) as u64);
+            assert_eq!(again, Outcome::Agreed { protocol: protocol.clone(), dialer: before, listener: 0 });
+            for said in [dialer, listener] {
+                assert!(said.windows(protocol.len()).any(|part| part == protocol.as_bytes()));
+            }
+        }
+        (outcome, again) => assert_eq!(outcome, again),
+    }
 }
 
 /// A path or a CID in text.

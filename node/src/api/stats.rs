@@ -12,26 +12,31 @@ use super::swarm::running;
 use crate::network::Bandwidth;
 use crate::node::Node;
 
-/// Bytes to and fro, in all or with one peer; with `poll` again and again.
+/// Bytes to and fro, in all, with one peer or in one protocol; with `poll` again and again.
 pub(super) async fn bandwidth(State(node): State<Node>, call: Call) -> Answer {
-    if call.text("proto")?.is_some_and(|proto| !proto.is_empty()) {
-        return Err(Failure::usage("proto: bytes are not counted by protocol; give no protocol, or a peer"));
-    }
+    let protocol = call.text("proto")?.filter(|text| !text.is_empty()).map(str::to_owned);
     let whose = call.text("peer")?.filter(|text| !text.is_empty()).map(peer).transpose()?;
+    if protocol.is_some() && whose.is_some() {
+        return Err(Failure::usage("please only specify peer OR protocol"));
+    }
     let pause = call.duration("interval")?.unwrap_or(SECOND);
     if pause < SHORTEST {
         return Err(Failure::usage(format!("interval: {SHORTEST:?} is the shortest")));
     }
     let network = running(&node)?;
+    let read = move || match &protocol {
+        Some(protocol) => shown(network.bandwidth_of(protocol)),
+        None => shown(network.bandwidth(whose)),
+    };
     if !call.is("poll")? {
-        return Ok(one(&shown(network.bandwidth(whose))));
+        return Ok(one(&read()));
     }
     stream(&call, Shape::Objects, move |output| async move {
         let mut ticks = interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => output.object(&shown(network.bandwidth(whose))).await,
+                _ = ticks.tick() => output.object(&read()).await,
                 () = node.stopped() => return Ok(()),
             }
         }

@@ -34,11 +34,15 @@ enum Command {
 
 /// Bytes to and from peers, and how fast
 #[derive(Args, Clone)]
-#[command(after_help = "Example:\n  cidra stats bw --poll --interval 5s\n  cidra stats bw --peer 12D3KooW…")]
+#[command(after_help = "Example:\n  cidra stats bw --poll --interval 5s\n  cidra stats bw --peer 12D3KooW…\n  \
+                        cidra stats bw --proto /cidra/blocks/1.0.0")]
 struct Bandwidth {
     /// Only with this peer, while it is connected
     #[arg(short, long, value_name = "PEER")]
     peer: Option<Peer>,
+    /// Only in streams of this protocol
+    #[arg(short = 't', long, value_name = "PROTOCOL", conflicts_with = "peer")]
+    proto: Option<String>,
     /// Again and again, until Ctrl-C
     #[arg(long)]
     poll: bool,
@@ -67,6 +71,7 @@ struct Measured {
 async fn bandwidth(arguments: Bandwidth, session: &mut Session) -> Outcome {
     let call = Call::new("stats/bw")
         .maybe("peer", arguments.peer.map(|peer| peer.0))
+        .maybe("proto", arguments.proto)
         .flag("poll", arguments.poll)
         .option("interval", duration_argument(arguments.interval));
     let mut answer = session.client.send(call).await?;

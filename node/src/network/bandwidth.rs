@@ -1,6 +1,7 @@
-//! How many bytes go to and fro, in all and with each peer, and how fast.
+//! How many bytes go to and fro, in all, with each peer and in each protocol, and how fast.
 //!
-//! Counted is what streams carry, negotiation included; what encryption and the transports add below is not, as in Kubo.
+//! Counted is what streams carry, negotiation included but for a protocol's own; what encryption and the transports add below is
+//! not, as in Kubo. Which protocol a stream has is overheard: the behaviours of libp2p negotiate by themselves.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use cidra_content::negotiation::{Negotiation, Outcome, Side};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
@@ -40,7 +42,12 @@ struct Gauges {
     /// Of the peers that are connected; at most twice as many as were when the last one came.
     peers: BTreeMap<PeerId, (Arc<Flow>, Gauge)>,
     kept: usize,
+    /// What both sides of a stream named, so only what this node speaks; at most [`MAX_PROTOCOLS`].
+    protocols: BTreeMap<String, (Arc<Flow>, Gauge)>,
 }
+
+/// More than this node speaks; bytes of others would not be counted by protocol.
+const MAX_PROTOCOLS: usize = 64;
 
 /// Bytes both ways.
 #[derive(Debug, Default)]
@@ -50,6 +57,12 @@ struct Flow {
 }
 
 impl Flow {
+    /// Bytes that a side said to the other, of which `own` is this one.
+    fn add(&self, side: Side, own: Side, bytes: u64) {
+        let count = if side == own { &self.sent } else { &self.received };
+        count.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn counts(&self) -> [u64; 2] {
         [&self.received, &self.sent].map(|count| count.load(Ordering::Relaxed))
     }
@@ -63,7 +76,8 @@ impl Meter {
             gauges.forget_the_gone();
         }
         let (flow, _) = gauges.peers.entry(peer).or_default();
-        StreamMuxerBox::new(Counted { connection, flows: [self.all.clone(), flow.clone()] })
+        let flows = [self.all.clone(), flow.clone()];
+        StreamMuxerBox::new(Connection { connection, flows, meter: self.clone() })
     }
 
     /// What went to and fro in all, or with a peer while it was connected.
@@ -75,12 +89,27 @@ impl Meter {
         }
     }
 
+    /// What went to and fro in streams of a protocol.
+    pub(super) fn bandwidth_of(&self, protocol: &str) -> Bandwidth {
+        self.gauges().protocols.get(protocol).map(|(flow, gauge)| gauge.read(flow)).unwrap_or_default()
+    }
+
+    /// What counts a protocol, unless there are too many.
+    fn flow_of(&self, protocol: String) -> Option<Arc<Flow>> {
+        let mut gauges = self.gauges();
+        if gauges.protocols.len() == MAX_PROTOCOLS && !gauges.protocols.contains_key(&protocol) {
+            return None;
+        }
+        Some(gauges.protocols.entry(protocol).or_default().0.clone())
+    }
+
     /// Measures how fast it goes; about once a second.
     pub(super) fn tick(&self, now: Instant) {
         let mut gauges = self.gauges();
         gauges.forget_the_gone();
         gauges.all.tick(&self.all, now);
-        gauges.peers.values_mut().for_each(|(flow, gauge)| gauge.tick(flow, now));
+        let Gauges { peers, protocols, .. } = &mut *gauges;
+        peers.values_mut().chain(protocols.values_mut()).for_each(|(flow, gauge)| gauge.tick(flow, now));
     }
 
     fn gauges(&self) -> MutexGuard<'_, Gauges> {
@@ -132,40 +161,33 @@ impl Gauge {
     }
 }
 
-/// A connection, or one of its streams, whose bytes are counted.
-struct Counted<T> {
-    connection: T,
+/// A connection whose streams are counted.
+struct Connection {
+    connection: StreamMuxerBox,
     flows: [Arc<Flow>; 2],
+    meter: Arc<Meter>,
 }
 
-impl<T> Counted<T> {
-    fn count(&self, of: impl Fn(&Flow) -> &AtomicU64, polled: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = polled {
-            for flow in &self.flows {
-                of(flow).fetch_add(*bytes as u64, Ordering::Relaxed);
-            }
-        }
+impl Connection {
+    /// A stream of it on which this side is `own`.
+    fn stream(&self, stream: SubstreamBox, own: Side) -> Counted {
+        let protocol = Protocol::Negotiated(Box::default(), self.meter.clone());
+        Counted { stream, flows: self.flows.clone(), own, protocol }
     }
 }
 
-impl Counted<StreamMuxerBox> {
-    fn stream(&self, stream: SubstreamBox) -> Counted<SubstreamBox> {
-        Counted { connection: stream, flows: self.flows.clone() }
-    }
-}
-
-impl StreamMuxer for Counted<StreamMuxerBox> {
-    type Substream = Counted<SubstreamBox>;
+impl StreamMuxer for Connection {
+    type Substream = Counted;
     type Error = io::Error;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+    fn poll_inbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Counted>> {
         let polled = Pin::new(&mut self.connection).poll_inbound(context);
-        polled.map_ok(|stream| self.stream(stream))
+        polled.map_ok(|stream| self.stream(stream, Side::Listener))
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Self::Substream>> {
+    fn poll_outbound(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Counted>> {
         let polled = Pin::new(&mut self.connection).poll_outbound(context);
-        polled.map_ok(|stream| self.stream(stream))
+        polled.map_ok(|stream| self.stream(stream, Side::Dialer))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -177,10 +199,55 @@ impl StreamMuxer for Counted<StreamMuxerBox> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+/// A stream whose bytes are counted.
+struct Counted {
+    stream: SubstreamBox,
+    flows: [Arc<Flow>; 2],
+    own: Side,
+    protocol: Protocol,
+}
+
+/// What a stream is for.
+enum Protocol {
+    /// The two sides have not agreed yet.
+    Negotiated(Box<Negotiation>, Arc<Meter>),
+    Known(Arc<Flow>),
+    Unknown,
+}
+
+impl Counted {
+    fn is_negotiated(&self) -> bool {
+        matches!(self.protocol, Protocol::Negotiated(..))
+    }
+
+    /// So many bytes were said by a side; while they negotiate also which.
+    fn count(&mut self, side: Side, bytes: u64, said: &[u8]) {
+        self.flows.iter().for_each(|flow| flow.add(side, self.own, bytes));
+        match &mut self.protocol {
+            Protocol::Negotiated(negotiation, meter) => {
+                let next = match negotiation.hear(side, said) {
+                    None => return,
+                    Some(Outcome::Unknown) => None,
+                    Some(Outcome::Agreed { protocol, dialer, listener }) => meter.flow_of(protocol).inspect(|flow| {
+                        flow.add(Side::Dialer, self.own, dialer);
+                        flow.add(Side::Listener, self.own, listener);
+                    }),
+                };
+                self.protocol = next.map_or(Protocol::Unknown, Protocol::Known);
+            }
+            Protocol::Known(flow) => flow.add(side, self.own, bytes),
+            Protocol::Unknown => {}
+        }
+    }
+}
+
+impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.connection).poll_read(context, buffer);
-        self.count(|flow| &flow.received, &polled);
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            let side = self.own.other();
+            self.count(side, bytes as u64, &buffer[..bytes]);
+        }
         polled
     }
 
@@ -189,16 +256,27 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         context: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.connection).poll_read_vectored(context, buffers);
-        self.count(|flow| &flow.received, &polled);
+        if self.is_negotiated()
+            && let Some(first) = buffers.iter_mut().find(|buffer| !buffer.is_empty())
+        {
+            return self.poll_read(context, first);
+        }
+        let polled = Pin::new(&mut self.stream).poll_read_vectored(context, buffers);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            let side = self.own.other();
+            self.count(side, bytes as u64, &[]);
+        }
         polled
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.connection).poll_write(context, bytes);
-        self.count(|flow| &flow.sent, &polled);
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(written)) = polled {
+            let side = self.own;
+            self.count(side, written as u64, &bytes[..written]);
+        }
         polled
     }
 
@@ -207,17 +285,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.connection).poll_write_vectored(context, buffers);
-        self.count(|flow| &flow.sent, &polled);
+        if self.is_negotiated()
+            && let Some(first) = buffers.iter().find(|buffer| !buffer.is_empty())
+        {
+            return self.poll_write(context, first);
+        }
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        if let Poll::Ready(Ok(bytes)) = polled {
+            let side = self.own;
+            self.count(side, bytes as u64, &[]);
+        }
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_close(context)
+        Pin::new(&mut self.stream).poll_close(context)
     }
 }
 
@@ -271,5 +357,16 @@ mod tests {
         gauges.forget_the_gone();
 
         assert_eq!((gauges.peers.len(), gauges.kept), (1, 1));
+    }
+
+    #[test]
+    fn so_many_protocols_are_counted_and_no_more() {
+        let meter = Meter::default();
+        for number in 0..MAX_PROTOCOLS {
+            assert!(meter.flow_of(format!("/{number}")).is_some());
+        }
+
+        assert!(meter.flow_of("/one/more".to_owned()).is_none());
+        assert!(meter.flow_of("/0".to_owned()).is_some(), "the others go on");
     }
 }

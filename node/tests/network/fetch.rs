@@ -34,6 +34,16 @@ async fn the_bytes_of_a_block_are_counted_on_both_sides() {
         assert!((1_000_000..1_100_000).contains(&received), "{listen}: {received}");
         let of_bob = alice.network.bandwidth(Some(bob.network.peer_id()));
         assert!((1_000_000..1_100_000).contains(&of_bob.sent), "{listen}: {of_bob:?}");
+        let of_blocks = alice.network.bandwidth_of("/cidra/blocks/1.0.0");
+        assert!(
+            (1_000_000..=of_bob.sent).contains(&of_blocks.sent) && of_blocks.received > 0,
+            "{listen}: {of_blocks:?}"
+        );
+        let received = bob.network.bandwidth_of("/cidra/blocks/1.0.0").received;
+        assert!((1_000_000..1_100_000).contains(&received), "{listen}: {received}");
+        let of_identify = bob.network.bandwidth_of("/ipfs/id/1.0.0");
+        assert!((1..10_000).contains(&of_identify.received), "{of_identify:?}");
+        assert_eq!(bob.network.bandwidth_of("/no/such").received, 0);
         assert_eq!(alice.network.bandwidth(Some(alice.network.peer_id())).sent, 0, "nobody is connected to itself");
     }
 }
