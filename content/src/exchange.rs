@@ -304,11 +304,12 @@ impl Protocol {
 }
 
 /// How a download wants its blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// As soon as possible, whatever the order; blocks with children before leaves.
     Any,
     /// The highest priority first (a reader waits for it).
+    #[default]
     Priority,
 }
 

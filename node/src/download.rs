@@ -5,6 +5,7 @@
 //! slow slows it, and dropping it ends it.
 
 mod ahead;
+mod asking;
 mod event;
 mod failure;
 mod gather;
@@ -20,15 +21,15 @@ use cid::Cid;
 use cidra_content::block::RAW;
 use cidra_content::exchange::Order;
 use cidra_content::fetch::{self, Fetch, Limits, Progress, Selector};
-use cidra_content::hash;
 use futures::future::join_all;
 use libp2p::Multiaddr;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::network::{Session, SessionEvent};
+use crate::network::Session;
 use crate::node::Node;
 use crate::store::{Lease, Located, StoreError};
 use ahead::Ahead;
+use asking::unprovable;
 pub use event::DownloadEvent;
 pub use failure::FetchError;
 pub(crate) use gather::gather;
@@ -46,6 +47,8 @@ pub struct FetchOptions {
     pub idle_timeout: Option<Duration>,
     /// Peers that are known to have the content.
     pub holders: Vec<Multiaddr>,
+    /// Whether somebody waits for what comes first.
+    pub order: Order,
     /// It is to be kept: what is here only in files into which it was fetched is copied.
     pub keep: bool,
 }
@@ -91,7 +94,7 @@ impl Download {
         Self {
             node,
             root,
-            fetch: Fetch::new(root, selector, Limits::default()),
+            fetch: Fetch::new(root, selector, limits(options.order)),
             patience: Patience::new(&options, now),
             options,
             session: None,
@@ -259,68 +262,6 @@ impl Download {
         Ok(())
     }
 
-    async fn want(&mut self, absent: Vec<fetch::Want>) -> Result<(), FetchError> {
-        let Some(first) = absent.first() else { return Ok(()) };
-        if self.options.offline {
-            return Err(FetchError::NotHere { cid: first.cid });
-        }
-        if let Some(error) = absent.iter().find_map(|want| unprovable(&want.cid)) {
-            return Err(error);
-        }
-        if self.session.is_none() {
-            let network = self.node.network().await?;
-            let session = network.open(self.root, Order::Priority, self.options.holders.clone()).await;
-            self.session = Some(session);
-            self.patience.begin(Instant::now());
-        }
-        if let Some(placing) = &mut self.placing {
-            placing.expect(&absent);
-        }
-        let session = self.session.as_mut().expect("opened above");
-        session.want(absent.iter().map(|want| (want.cid, want.priority)).collect()).await;
-        self.waiting += absent.len();
-        Ok(())
-    }
-
-    /// Waits until a block comes, somebody should be told how it stands, or patience ends.
-    async fn wait(&mut self) -> Result<(), FetchError> {
-        let Some(session) = &mut self.session else { unreachable!("without a session all that was asked for is here") };
-        let wake = self.patience.deadline().map_or(self.state_due, |deadline| deadline.min(self.state_due));
-        let event = tokio::select! {
-            biased;
-            event = session.next() => Some(event.ok_or(FetchError::Stopped)?),
-            () = sleep_until(wake) => None,
-        };
-        let now = Instant::now();
-        match event {
-            Some(SessionEvent::Delivered { cid, .. }) => {
-                self.patience.delivered(now);
-                let mut came = vec![cid];
-                while let Some(SessionEvent::Delivered { cid, .. }) = session.try_next() {
-                    came.push(cid);
-                }
-                self.waiting = self.waiting.saturating_sub(came.len());
-                for cid in came {
-                    let place = self.placing.as_mut().and_then(|placing| placing.came(&cid));
-                    self.wanted.push(fetch::Want { cid, priority: 0, place });
-                }
-                return self.look_up().await;
-            }
-            Some(SessionEvent::Missing { cid, report }) => self.patience.missing(cid, report),
-            None => {}
-        }
-        self.tell(now).await;
-        if !self.patience.is_over(now) {
-            return Ok(());
-        }
-        let last = match &self.session {
-            Some(session) => session.report().await,
-            None => None,
-        };
-        let missing = self.fetch.missing(1).first().copied().unwrap_or(self.root);
-        Err(self.patience.end(missing, last.as_ref(), now))
-    }
-
     /// Tells how it stands, where that is due.
     async fn tell(&mut self, now: Instant) {
         if now >= self.state_due {
@@ -342,14 +283,19 @@ impl Download {
     }
 }
 
-/// Nobody is asked for a block that could not be proved: whoever sent it would seem to lie.
-fn unprovable(cid: &Cid) -> Option<FetchError> {
-    let code = cid.hash().code();
-    (!hash::supported(code)).then_some(FetchError::UnsupportedHash { cid: *cid, code })
+/// Where nobody waits for what comes first, much may come before it: it stands in the store, or in the file itself, and a crowd is
+/// the faster the more there is to choose from.
+fn limits(order: Order) -> Limits {
+    match order {
+        Order::Any => Limits { bytes_ahead: ANY_AHEAD, ..Limits::default() },
+        Order::Priority => Limits::default(),
+    }
 }
 
 /// Blocks looked up at a time.
 const LOOK_UP: usize = 256;
+/// Bytes of content that may be here before what comes first is. How many pieces are known of bounds the memory.
+const ANY_AHEAD: u64 = 1 << 30;
 /// Nodes read and proved side by side.
 const READ_AHEAD: usize = 4;
 const STATE_EVERY: Duration = Duration::from_millis(500);

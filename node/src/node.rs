@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cid::Cid;
-use cidra_content::exchange;
+use cidra_content::exchange::{self, Order};
 use cidra_content::fetch::Selector;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
@@ -264,7 +264,7 @@ impl Node {
         lease.protect(cid).await?;
         let selector = if recursive { Selector::Dag } else { Selector::Block };
         if !recursive || !self.0.store.is_complete(cid).await? {
-            self.download(cid, selector, FetchOptions { keep: true, ..options }).complete().await?;
+            self.download(cid, selector, FetchOptions { keep: true, order: Order::Any, ..options }).complete().await?;
         }
         Ok(self.record_pin(cid, recursive, name).await?)
     }

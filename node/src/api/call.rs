@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use cid::Cid;
 use cid::multibase::Base;
 use cidra_content::block::DAG_PB;
+use cidra_content::exchange::Order;
 use cidra_content::hash::Function;
 use cidra_content::path::ContentPath;
 use libp2p::{Multiaddr, PeerId};
@@ -172,6 +173,7 @@ impl Call {
             timeout: self.duration("timeout")?,
             idle_timeout: self.duration("idle-timeout")?,
             holders: holders.map(|text| address(text)).collect::<Result<_, _>>()?,
+            order: Order::Priority,
             keep: false,
         })
     }

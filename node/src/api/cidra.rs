@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use bytes::Bytes;
+use cidra_content::exchange::Order;
 use cidra_content::fetch::{LARGE, Selector};
 use cidra_content::unixfs::{Entity, Metadata, Time};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ use super::tree::{Decoder, Entry, Failed, Frame, Kind, Mtime, TreeError};
 use super::upload::Chunks;
 use super::wishes::Wishes;
 use crate::add::{Added, Entry as Imported, Pin};
-use crate::download::{Download, DownloadEvent, State as Progress};
+use crate::download::{Download, DownloadEvent, FetchOptions, State as Progress};
 use crate::node::Node;
 
 /// A tree of frames in, a file in it perhaps only named; notes `{"Name", "Hash", "Size"}` out, each when it is durable, then `End` or `Error`.
@@ -185,7 +186,7 @@ pub(super) async fn send_end(output: &Output, result: Result<(), &Failure>) {
 /// With an outlet the note `{"Place"}` asks where a file is to be written, whose size it gives, and `{"Placed"}` where it stands.
 pub(super) async fn get(State(node): State<Node>, outlet: Option<Extension<Outlet>>, call: Call) -> Answer {
     let path = call.path()?;
-    let options = call.fetch_options()?;
+    let options = FetchOptions { order: Order::Any, ..call.fetch_options()? };
     let form = call.cid_form()?;
     let cid = node.resolve(&path, &options).await?;
     stream(&call, TREE, |output| async move {

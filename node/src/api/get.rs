@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use bytes::{BufMut, Bytes, BytesMut};
+use cidra_content::exchange::Order;
 use cidra_content::fetch::Selector;
 use cidra_content::unixfs::Metadata;
 use tar::{EntryType, Header};
@@ -11,14 +12,14 @@ use tar::{EntryType, Header};
 use super::answer::{Answer, Failure, Output, Shape, stream};
 use super::call::Piped;
 use super::cat::length;
-use crate::download::{Download, DownloadEvent};
+use crate::download::{Download, DownloadEvent, FetchOptions};
 use crate::node::Node;
 
 /// Entries are named from the last name of the path that was asked for. Kubo's `archive` asks for the same bytes;
 /// compressing them is left to the caller.
 pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let path = call.path()?;
-    let options = call.fetch_options()?;
+    let options = FetchOptions { order: Order::Any, ..call.fetch_options()? };
     if call.is("compress")? || call.text("compression-level")?.is_some() {
         return Err(Failure::usage("compress: this node sends plain TAR; compress it on your side"));
     }

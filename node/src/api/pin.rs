@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use cid::Cid;
+use cidra_content::exchange::Order;
 use cidra_content::fetch::Selector;
 use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ async fn pin(
     if !wish.recursive || !node.store().is_complete(cid).await? {
         let selector = if wish.recursive { Selector::Dag } else { Selector::Block };
         // What is only in a file into which it was fetched is copied: whoever has that file may do anything to it.
-        let mut download = node.download(cid, selector, FetchOptions { keep: true, ..options });
+        let mut download = node.download(cid, selector, FetchOptions { keep: true, order: Order::Any, ..options });
         while let Some(event) = download.next().await {
             if let (DownloadEvent::State(state), Some(output)) = (event?, output) {
                 output.object(&json!({"Progress": state.progress.blocks, "Bytes": state.progress.bytes})).await;

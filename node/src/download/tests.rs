@@ -1,10 +1,10 @@
 //! Downloads for which nobody is asked.
 
 use bytes::Bytes;
-use cidra_content::Multihash;
 use cidra_content::block::RAW;
 use cidra_content::fetch::Selector;
-use cidra_content::unixfs::Parameters;
+use cidra_content::unixfs::{FileImporter, Leaf, Parameters};
+use cidra_content::{Block, Multihash};
 
 use super::*;
 use crate::add::{Entry, ImportOptions, Pin};
@@ -118,6 +118,29 @@ async fn dropping_a_wait_loses_nothing_that_is_placed() {
     assert!(waits > 5, "{waits} waits were dropped");
     assert_eq!(placed, Some(content.len() as u64));
     assert!(std::fs::read(path).unwrap() == content);
+}
+
+#[tokio::test]
+async fn in_any_order_what_comes_last_is_there_before_what_comes_first() {
+    let leaf = |data: Vec<u8>| Block::new(RAW, data.into());
+    let (absent, repeated, last) = (leaf(vec![1]), leaf(vec![2; 1 << 20]), leaf(vec![3]));
+    let mut importer = FileImporter::new(Parameters::default());
+    for leaf in std::iter::once(&absent).chain([&repeated; 70]).chain([&last]) {
+        let size = leaf.data().len() as u64;
+        importer.push(Leaf { cid: *leaf.cid(), tsize: size, size });
+    }
+    let (nodes, root) = importer.finish();
+
+    for (order, here) in [(Order::Any, 3), (Order::Priority, 2)] {
+        let (node, _folder) = node();
+        node.store().put([&nodes[..], &[repeated.clone(), last.clone()]].concat()).await.unwrap();
+        let options = FetchOptions { order, timeout: Some(Duration::from_millis(1)), ..FetchOptions::default() };
+        let mut download = node.download(root.cid, Selector::Entity { range: None }, options);
+
+        while let Some(Ok(_)) = download.next().await {}
+
+        assert_eq!(download.state().await.progress.blocks, here, "{order:?}");
+    }
 }
 
 fn options() -> ImportOptions {
