@@ -7,6 +7,7 @@
 
 mod client;
 mod latencies;
+pub mod limit;
 pub mod message;
 mod random;
 mod report;
@@ -331,8 +332,9 @@ pub enum Action<P> {
     /// Which of `cids` are in the store, and how long: answer with `handle_located`.
     Locate { peer: P, request: RequestId, cids: Vec<Cid> },
     /// Read this block and send it to the peer as (part of) the answer to `request`, its header first; report with
-    /// `handle_sent` as it leaves, or `handle_load_failed`. An urgent block goes before the rest of one that is not.
-    Load { peer: P, request: RequestId, cid: Cid, urgent: bool },
+    /// `handle_sent` as it leaves, or `handle_load_failed`. An urgent block goes before the rest of one that is not. `root` is
+    /// what the peer asks under.
+    Load { peer: P, request: RequestId, cid: Cid, root: Option<Cid>, urgent: bool },
     /// Stop sending this block, also in the middle of it; report with `handle_aborted` when nothing of it is left.
     Abort { peer: P, request: RequestId, cid: Cid },
     /// The block of a want is verified and in the store. The want is over.

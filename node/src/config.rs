@@ -5,6 +5,7 @@
 
 mod document;
 mod keys;
+mod rate;
 mod room;
 mod token;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::document::Document;
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
+pub use self::rate::Rate;
 pub use self::room::Room;
 pub use self::token::Token;
 
@@ -219,6 +221,10 @@ pub struct SwarmSection {
     pub low_water: u32,
     /// … once there are more than this many.
     pub high_water: u32,
+    /// How fast blocks come from others, at most.
+    pub limit_down: Rate,
+    /// How fast blocks go to others, at most.
+    pub limit_up: Rate,
     /// Whether to look for peers on the local network, and to be found there.
     pub mdns: bool,
 }
@@ -228,7 +234,14 @@ impl Default for SwarmSection {
         let listen =
             ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"];
         let listen = listen.map(|text| text.parse().expect("a literal address")).to_vec();
-        Self { listen, low_water: 96, high_water: 160, mdns: true }
+        Self {
+            listen,
+            low_water: 96,
+            high_water: 160,
+            limit_down: Rate::Unlimited,
+            limit_up: Rate::Unlimited,
+            mdns: true,
+        }
     }
 }
 

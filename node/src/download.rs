@@ -15,6 +15,7 @@ mod report;
 mod tests;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use cid::Cid;
@@ -47,6 +48,8 @@ pub struct FetchOptions {
     pub idle_timeout: Option<Duration>,
     /// Peers that are known to have the content.
     pub holders: Vec<Multiaddr>,
+    /// Bytes a second that come from peers, at most.
+    pub limit_down: Option<NonZeroU64>,
     /// Whether somebody waits for what comes first.
     pub order: Order,
     /// It is to be kept: what is here only in files into which it was fetched is copied.

@@ -20,9 +20,11 @@ mod session;
 mod start;
 mod streams;
 mod swarm_key;
+mod throttle;
 mod transport;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,10 +198,11 @@ impl Network {
     }
 
     /// Counts from here on how much of what is asked for under `root` goes to whom.
-    pub async fn watch(&self, root: Cid) -> Audience {
+    /// With a limit, no more than so many bytes a second of it go out.
+    pub async fn watch(&self, root: Cid, limit: Option<NonZeroU64>) -> Audience {
         let interest = Arc::new(());
         let watching = Arc::downgrade(&interest);
-        let _ = self.commands.send(Command::Watch { root, interest: watching }).await; // the network ended: nobody fetches
+        let _ = self.commands.send(Command::Watch { root, limit, interest: watching }).await; // the network ended: nobody fetches
         Audience { root, commands: self.commands.clone(), _interest: interest }
     }
 

@@ -222,6 +222,8 @@ impl Node {
             announce: is_daemon,
             low_water: settings.config.swarm.low_water,
             high_water: settings.config.swarm.high_water,
+            limit_up: settings.config.swarm.limit_up.limit(),
+            limit_down: settings.config.swarm.limit_down.limit(),
             mdns: settings.mdns.unwrap_or(settings.config.swarm.mdns),
             exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
             ..Default::default()

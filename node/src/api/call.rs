@@ -19,6 +19,7 @@ use percent_encoding::percent_decode_str;
 use super::answer::Failure;
 use super::id::LIBP2P_KEY;
 use super::upload::{Piece, Upload};
+use crate::config::Rate;
 use crate::download::FetchOptions;
 
 /// What was called, apart from a body.
@@ -165,7 +166,13 @@ impl Call {
         }
     }
 
-    /// How to fetch what is not here: `offline`, `timeout`, `idle-timeout`, `peer`.
+    /// How fast bytes may go: `2MB/s`; not limited where it is not given.
+    pub(super) fn rate(&self, name: &str) -> Result<Rate, Failure> {
+        let Some(text) = self.text(name)? else { return Ok(Rate::Unlimited) };
+        text.parse().map_err(|why| Failure::usage(format!("option {name}: {why}")))
+    }
+
+    /// How to fetch what is not here: `offline`, `timeout`, `idle-timeout`, `peer`, `limit-down`.
     pub(super) fn fetch_options(&self) -> Result<FetchOptions, Failure> {
         let holders = self.options.get("peer").into_iter().flatten();
         Ok(FetchOptions {
@@ -173,6 +180,7 @@ impl Call {
             timeout: self.duration("timeout")?,
             idle_timeout: self.duration("idle-timeout")?,
             holders: holders.map(|text| address(text)).collect::<Result<_, _>>()?,
+            limit_down: self.rate("limit-down")?.limit(),
             order: Order::Priority,
             keep: false,
         })

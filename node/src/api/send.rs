@@ -19,22 +19,26 @@ use super::doors::Way;
 use super::upload::Chunks;
 use super::walk::Walk;
 use super::wishes::Wishes;
+use crate::config::Rate;
 use crate::network::{Network, Receiver};
 use crate::node::Node;
 
 /// A tree of frames in; notes out: those of an `add`, then `{"Hash", "Size", "Peer", "Listening"}`, then `{"Receivers"}` whenever
 /// something changed. It ends only when the node does.
+///
+/// With `limit-up` what is asked for under its root goes out no faster.
 pub(super) async fn send(State(node): State<Node>, Extension(way): Extension<Way>, call: Call, body: Body) -> Answer {
     let mut body = Chunks::new(body);
-    let wishes = match Wishes::of(&call) {
-        Ok(wishes) => wishes.for_sending(),
+    let wishes = Wishes::of(&call).and_then(|wishes| Ok((wishes.for_sending(), call.rate("limit-up")?)));
+    let (wishes, limit) = match wishes {
+        Ok(wishes) => wishes,
         Err(failure) => {
             body.drain().await;
             return Err(failure);
         }
     };
     stream(&call, TREE, |output| async move {
-        let sent = serve(&node, way, wishes, &mut body, &output).await;
+        let sent = serve(&node, way, wishes, limit, &mut body, &output).await;
         send_end(&output, sent.as_ref().copied()).await;
         body.drain().await;
         Ok(())
@@ -42,7 +46,14 @@ pub(super) async fn send(State(node): State<Node>, Extension(way): Extension<Way
     .await
 }
 
-async fn serve(node: &Node, way: Way, wishes: Wishes, body: &mut Chunks, output: &Output) -> Result<(), Failure> {
+async fn serve(
+    node: &Node,
+    way: Way,
+    wishes: Wishes,
+    limit: Rate,
+    body: &mut Chunks,
+    output: &Output,
+) -> Result<(), Failure> {
     // What cannot be served is not read first.
     let network = node.network().await?;
     let lease = node.store().lease().await;
@@ -50,7 +61,7 @@ async fn serve(node: &Node, way: Way, wishes: Wishes, body: &mut Chunks, output:
         return Err(Failure::usage("there is nothing to send"));
     };
     lease.protect(root.cid).await?;
-    let audience = network.watch(root.cid).await;
+    let audience = network.watch(root.cid, limit.limit()).await;
     let places = Places::of(node, root.cid).await?;
     send_note(
         output,

@@ -17,7 +17,7 @@ use crate::node::Node;
 /// All settings, by section.
 pub(super) async fn show(State(node): State<Node>, private: Option<Extension<Private>>, call: Call) -> Answer {
     let reveals = reveals(&call, private)?;
-    Ok(one(&by_section(&KEYS, node.document()?.config(), reveals)))
+    Ok(one(&by_section(KEYS, node.document()?.config(), reveals)))
 }
 
 /// A setting, or those of a section.

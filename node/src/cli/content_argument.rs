@@ -10,7 +10,7 @@ use super::arguments::Global;
 use super::call::Call;
 use super::failure::with_causes;
 use super::units::duration_argument;
-use crate::config::multiaddr;
+use crate::config::{Rate, multiaddr};
 
 /// An argument that names content. Its text is what the RPC gets, which reads it by the same rules.
 #[derive(Clone, Debug)]
@@ -65,13 +65,16 @@ pub(super) struct Fetching {
     /// Ask this peer too, which has the content (MULTIADDR/p2p/PEER); repeatable
     #[arg(long, value_name = "MULTIADDR", value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
+    /// Fetch no faster than this, such as 2MB/s
+    #[arg(long, value_name = "RATE")]
+    limit_down: Option<Rate>,
 }
 
 impl Fetching {
     /// Puts what was given into a call.
     pub(super) fn into_call(self, call: Call, global: &Global) -> Call {
         let call = self.peer.iter().fold(call, |call, peer| call.option("peer", peer.to_string()));
-        with_patience(call, global)
+        with_patience(call.maybe("limit-down", self.limit_down), global)
     }
 }
 

@@ -19,7 +19,7 @@ use super::session::{find_holder, settings};
 use super::signals::Signals;
 use super::warn;
 use crate::api::{self, Server};
-use crate::config::{Config, Listen, Routing};
+use crate::config::{Config, Listen, Rate, Routing};
 use crate::node::{Node, Role, Settings, Ticket};
 use crate::repository::{Opening, Repository, socket_path};
 
@@ -41,6 +41,12 @@ pub(super) struct Arguments {
     /// Part in the DHT: auto, client, server or none [env: CIDRA_ROUTING]
     #[arg(long, value_name = "MODE")]
     routing: Option<Routing>,
+    /// Let blocks go to others no faster than this, such as 2MB/s [env: CIDRA_LIMIT_UP]
+    #[arg(long, value_name = "RATE")]
+    limit_up: Option<Rate>,
+    /// Let blocks come from others no faster than this [env: CIDRA_LIMIT_DOWN]
+    #[arg(long, value_name = "RATE")]
+    limit_down: Option<Rate>,
     /// Do not serve what was only fetched [env: CIDRA_NO_KEEP]
     #[arg(long)]
     no_keep: bool,
@@ -139,6 +145,14 @@ impl Arguments {
             Some(routing) => Some(routing),
             None => variable("CIDRA_ROUTING").map(|text| from_variable("CIDRA_ROUTING", &text)).transpose()?,
         };
+        let limits = [
+            ("CIDRA_LIMIT_UP", self.limit_up, &mut settings.config.swarm.limit_up),
+            ("CIDRA_LIMIT_DOWN", self.limit_down, &mut settings.config.swarm.limit_down),
+        ];
+        for (name, flag, setting) in limits {
+            let given = variable(name).map(|text| from_variable(name, &text)).transpose()?;
+            *setting = flag.or(given).unwrap_or(*setting);
+        }
         if self.no_keep || switch_in("CIDRA_NO_KEEP")? {
             settings.keep = Some(false);
         }

@@ -30,6 +30,7 @@ use super::session::Session;
 use super::units::show_bytes;
 use super::warn;
 use crate::api::tree::Frame;
+use crate::config::Rate;
 
 /// Share files at once: prints a line to run on the other machine, and serves until Ctrl-C
 ///
@@ -41,7 +42,7 @@ use crate::api::tree::Frame;
 /// at Position of Total; Address is null when it left.
 #[derive(Args, Clone)]
 #[command(
-    after_help = "Example:\n  cidra send film.mp4\n  cidra send holiday/ notes.txt\n  tar c . | cidra send --name backup.tar -"
+    after_help = "Example:\n  cidra send film.mp4\n  cidra send holiday/ notes.txt --limit-up 2MB/s\n  tar c . | cidra send --name backup.tar -"
 )]
 pub(super) struct Arguments {
     /// Files and folders; `-` is standard input. Several are sent as one folder
@@ -50,6 +51,9 @@ pub(super) struct Arguments {
     /// What it is called on the other machine, in place of its own name
     #[arg(long, value_name = "NAME")]
     name: Option<OsString>,
+    /// Let it go out no faster than this, such as 2MB/s
+    #[arg(long, value_name = "RATE")]
+    limit_up: Option<Rate>,
 }
 
 /// What the node says once all is there.
@@ -85,6 +89,7 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
     }
     let (sender, receiver) = mpsc::channel(PIECES_UNDER_WAY);
     let call = Call::new("cidra/send").option("profile", "unixfs-v1-2025").flag("wrap-with-directory", is_many);
+    let call = call.maybe("limit-up", arguments.limit_up);
     let call = call.streamed("application/octet-stream", receiver);
     let mut input = std::mem::take(&mut session.input);
     let result = {

@@ -43,7 +43,7 @@ pub enum Effect {
 }
 
 /// All keys, in the order of their names.
-pub const KEYS: [Key; 15] = [
+pub const KEYS: &[Key] = &[
     key("api.auth", Kind::Text(&["none", "required"]), "Whether callers of the RPC on TCP must show a token."),
     key("api.hosts", Kind::List, "Host names, beside those of loopback, by which the RPC may be called."),
     key("api.listen", Kind::Text(&[]), "Where the daemon serves the RPC; `none` for the repository's socket alone."),
@@ -64,6 +64,8 @@ pub const KEYS: [Key; 15] = [
         "Above this size (10GB, 500MiB) a daemon deletes the oldest of what nothing protects; `none`.",
     ),
     key("swarm.high_water", Kind::Number, "With more connections than this, idle ones are closed …"),
+    key("swarm.limit_down", Kind::Text(&[]), "How fast blocks come from others (2MB/s, 500KiB/s), at most; `none`."),
+    key("swarm.limit_up", Kind::Text(&[]), "How fast blocks go to others, at most; `none`."),
     key("swarm.listen", Kind::List, "Where peers reach a daemon; a port that is taken is replaced by a free one."),
     key("swarm.low_water", Kind::Number, "… until so many are left."),
     key("swarm.mdns", Kind::Switch, "Whether to look for peers on the local network, and to be found there."),
@@ -92,7 +94,7 @@ pub const KUBO_NAMES: [(&str, &str); 12] = [
 impl Key {
     /// The key of this name. An unknown one is refused with the names that are like it.
     pub fn named(name: &str) -> Result<Self, ConfigError> {
-        KEYS.into_iter().find(|key| key.name == name).ok_or_else(|| unknown(name))
+        KEYS.iter().copied().find(|key| key.name == name).ok_or_else(|| unknown(name))
     }
 
     /// The section and the name in it.
@@ -146,7 +148,7 @@ impl Key {
 
 /// The keys that a name stands for: one, or all of a section.
 pub fn selected(name: &str) -> Result<Vec<Key>, ConfigError> {
-    let below: Vec<Key> = KEYS.into_iter().filter(|key| key.parts().0 == name).collect();
+    let below: Vec<Key> = KEYS.iter().copied().filter(|key| key.parts().0 == name).collect();
     if below.is_empty() { Key::named(name).map(|key| vec![key]) } else { Ok(below) }
 }
 

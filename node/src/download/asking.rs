@@ -19,6 +19,9 @@ impl Download {
         if self.session.is_none() {
             let network = self.node.network().await?;
             let session = network.open(self.root, self.options.order, self.options.holders.clone()).await;
+            if let Some(rate) = self.options.limit_down {
+                session.limit(rate).await;
+            }
             self.session = Some(session);
             self.patience.begin(Instant::now());
         }

@@ -4,14 +4,13 @@
 mod gathering;
 mod partner;
 mod reader;
+mod serving;
 mod writer;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use cid::Cid;
 use cidra_content::Block;
 use cidra_content::block::BlockError;
@@ -30,10 +29,12 @@ use self::gathering::Gathering;
 pub(super) use self::partner::{Heard, LinkId, Partner, PartnerState, Report};
 use self::partner::{listen, speak};
 use self::reader::{BUDGET_UNIT, Payload, Reader};
-use self::writer::{Outgoing, Said};
+use self::serving::Loading;
+use self::writer::Said;
 use super::ConnectError;
 use super::session::SessionEvent;
 use super::streams::{Slot, StreamRequest};
+use super::throttle::{Limits, Throttle};
 use crate::pool::Pool;
 use crate::store::{Store, StoreError, Stored};
 
@@ -49,6 +50,7 @@ pub(super) struct Blocks {
     store: Store,
     pool: Pool,
     serves: bool,
+    pub(super) limits: Limits,
     /// Blocks that are being read, and how many of their readings were cancelled.
     loading: BTreeMap<(PeerId, RequestId, Cid), Loading>,
     gathering: Gathering,
@@ -59,20 +61,33 @@ pub(super) struct Blocks {
     next_link: u64,
 }
 
-/// Readings of one block for one request: the peer may cancel it and ask again before the first is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Loading {
-    wanted: bool,
-    cancelled: usize,
-}
-
 /// Work that is done.
 pub(super) enum Done {
-    Loaded { peer: PeerId, link: LinkId, request: RequestId, cid: Cid, result: Result<Option<Stored>, StoreError> },
-    Located { peer: PeerId, link: LinkId, request: RequestId, found: Vec<(Cid, Option<u32>)> },
-    Reached { peer: PeerId, result: Result<(), ConnectError> },
-    Stored { cids: Vec<Cid>, result: Result<(), StoreError> },
-    Verified { verified: Vec<Verified> },
+    Loaded {
+        peer: PeerId,
+        link: LinkId,
+        request: RequestId,
+        cid: Cid,
+        limit: Option<Throttle>,
+        result: Result<Option<Stored>, StoreError>,
+    },
+    Located {
+        peer: PeerId,
+        link: LinkId,
+        request: RequestId,
+        found: Vec<(Cid, Option<u32>)>,
+    },
+    Reached {
+        peer: PeerId,
+        result: Result<(), ConnectError>,
+    },
+    Stored {
+        cids: Vec<Cid>,
+        result: Result<(), StoreError>,
+    },
+    Verified {
+        verified: Vec<Verified>,
+    },
 }
 
 /// A payload that was looked at.
@@ -89,6 +104,7 @@ impl Blocks {
         pool: Pool,
         config: exchange::Config,
         serves: bool,
+        limits: Limits,
     ) -> (Self, mpsc::Receiver<Report>) {
         let (reports, receiver) = mpsc::channel(REPORTS);
         let blocks = Self {
@@ -99,6 +115,7 @@ impl Blocks {
             store,
             pool,
             serves,
+            limits,
             loading: BTreeMap::new(),
             gathering: Gathering::default(),
             verified: vec![],
@@ -121,7 +138,7 @@ impl Blocks {
     /// Our stream is open.
     pub(super) fn on_open(&mut self, peer: PeerId, stream: libp2p::Stream, round_trip: Option<Duration>, now: Instant) {
         let Some(partner) = self.partners.get_mut(&peer) else { return };
-        let speaker = speak(peer, partner.link, stream, self.reports.clone());
+        let speaker = speak(peer, partner.link, stream, self.reports.clone(), self.limits.up.clone());
         let before = std::mem::replace(&mut partner.state, PartnerState::Open(speaker));
         self.machine.handle_connected(peer, Protocol::NATIVE, round_trip, now);
         if let PartnerState::Opening { waiting, .. } = before {
@@ -147,7 +164,8 @@ impl Blocks {
             PartnerState::Open(_) => {
                 partner.readers.retain(|(_, task)| !task.is_finished());
                 let (reports, budget) = (self.reports.clone(), self.budget.clone());
-                let task = listen(Reader { peer, link: partner.link, stream, reports, budget }, slot);
+                let (link, intake) = (partner.link, self.limits.intake());
+                let task = listen(Reader { peer, link, stream, reports, budget, intake }, slot);
                 partner.readers.push((connection, task));
             }
         }
@@ -213,8 +231,8 @@ impl Blocks {
             Done::Located { peer, link, request, found } if self.is_current(&peer, link) => {
                 self.machine.handle_located(&peer, request, found, now);
             }
-            Done::Loaded { peer, link, request, cid, result } if self.is_current(&peer, link) => {
-                self.on_loaded(peer, request, cid, result, now);
+            Done::Loaded { peer, link, request, cid, limit, result } if self.is_current(&peer, link) => {
+                self.on_loaded(peer, request, cid, limit, result, now);
             }
             Done::Loaded { .. } | Done::Located { .. } => {}
             Done::Reached { peer, result: Err(error) } => {
@@ -268,76 +286,6 @@ impl Blocks {
             Done::Stored { cids, result }
         };
         self.work.push(put.boxed());
-    }
-
-    pub(super) fn locate(&mut self, peer: PeerId, request: RequestId, cids: Vec<Cid>) {
-        let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
-        let store = self.serves.then(|| self.store.clone());
-        let locate = async move {
-            let nothing = vec![None; cids.len()];
-            let lengths = match store {
-                Some(store) => store.glance(cids.clone()).await.unwrap_or_else(|error| {
-                    tracing::error!(%error, "cannot look blocks up");
-                    nothing
-                }),
-                None => nothing,
-            };
-            Done::Located { peer, link, request, found: cids.into_iter().zip(lengths).collect() }
-        };
-        self.work.push(locate.boxed());
-    }
-
-    pub(super) fn load(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
-        let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
-        self.loading.entry((peer, request, cid)).or_default().wanted = true;
-        let store = self.store.clone();
-        let load = async move {
-            let result = store.load(&cid).await;
-            Done::Loaded { peer, link, request, cid, result }
-        };
-        self.work.push(load.boxed());
-    }
-
-    fn on_loaded(
-        &mut self,
-        peer: PeerId,
-        request: RequestId,
-        cid: Cid,
-        result: Result<Option<Stored>, StoreError>,
-        now: Instant,
-    ) {
-        let Entry::Occupied(mut loading) = self.loading.entry((peer, request, cid)) else { return };
-        if loading.get().cancelled > 0 {
-            // Which of its readings this was makes no difference.
-            loading.get_mut().cancelled -= 1;
-            if *loading.get() == Loading::default() {
-                loading.remove();
-            }
-            return self.machine.handle_aborted(&peer, request, &cid, now);
-        }
-        loading.remove();
-        let data: Bytes = match result {
-            Ok(Some(stored)) => stored.data,
-            Ok(None) => return self.machine.handle_load_failed(&peer, request, &cid, now),
-            Err(error) => {
-                tracing::error!(%cid, %error, "cannot read a block");
-                return self.machine.handle_load_failed(&peer, request, &cid, now);
-            }
-        };
-        let Some(PartnerState::Open(speaker)) = self.partners.get(&peer).map(|partner| &partner.state) else { return };
-        if speaker.blocks.try_send(Outgoing { request, cid, data }).is_err() {
-            self.machine.handle_load_failed(&peer, request, &cid, now);
-        }
-    }
-
-    /// Stops sending a block, wherever it is on its way.
-    pub(super) fn abort(&mut self, peer: PeerId, request: RequestId, cid: Cid) {
-        if let Some(loading) = self.loading.get_mut(&(peer, request, cid)).filter(|loading| loading.wanted) {
-            *loading = Loading { wanted: false, cancelled: loading.cancelled + 1 };
-            return;
-        }
-        let _ = self.say(&peer, Said::Abort { request, cid }); // gone: it sends nothing
-        self.machine.handle_aborted(&peer, request, &cid, Instant::now());
     }
 
     /// False: the peer takes nothing any more, its connection has to go.

@@ -1,6 +1,7 @@
 //! What people and programs ask of the network; each with a slot for the answer.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -52,6 +53,11 @@ pub(super) enum Command {
     KnownAddresses {
         reply: oneshot::Sender<BTreeMap<PeerId, Vec<Multiaddr>>>,
     },
+    /// A download is to get no more than so many bytes a second.
+    LimitSession {
+        session: SessionId,
+        rate: NonZeroU64,
+    },
     ListenAddresses {
         reply: oneshot::Sender<Vec<Multiaddr>>,
     },
@@ -100,6 +106,7 @@ pub(super) enum Command {
     /// Count what of the root goes to whom, while anybody has an interest in it.
     Watch {
         root: Cid,
+        limit: Option<NonZeroU64>,
         interest: Weak<()>,
     },
 }

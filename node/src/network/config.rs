@@ -1,5 +1,7 @@
 //! How a node takes part in the network.
 
+use std::num::NonZeroU64;
+
 use cidra_content::exchange;
 use libp2p::Multiaddr;
 
@@ -26,6 +28,10 @@ pub struct Config {
     pub high_water: u32,
     /// Whether to relay for others, a little, and to check for others whether they can be dialled.
     pub relay_service: bool,
+    /// Bytes of blocks a second that go out, at most.
+    pub limit_up: Option<NonZeroU64>,
+    /// Bytes of blocks a second that come in, at most.
+    pub limit_down: Option<NonZeroU64>,
     /// The exchange of blocks.
     pub exchange: exchange::Config,
     /// Whether to look for peers on the local network, and to be found there.
@@ -46,6 +52,8 @@ impl Default for Config {
             low_water: 96,
             high_water: 160,
             relay_service: false,
+            limit_up: None,
+            limit_down: None,
             exchange: exchange::Config::default(),
             mdns: false,
             agent: concat!("cidra/", env!("CARGO_PKG_VERSION"), "/").to_owned(),

@@ -1,5 +1,7 @@
 //! A download, as whoever downloads holds it.
 
+use std::num::NonZeroU64;
+
 use cid::Cid;
 use cidra_content::block::Links;
 use cidra_content::exchange::{Report, SessionId, SessionReport};
@@ -41,6 +43,11 @@ impl Session {
     /// [`MAX_PENDING`] wants that were neither taken back nor received may stand; a session with more is ended.
     pub async fn want(&self, wants: Vec<(Cid, i32)>) {
         let _ = self.commands.send(Command::Want { session: self.id, wants }).await; // the network ended: `next` says so
+    }
+
+    /// What it wants from here on shall come no faster than so many bytes a second.
+    pub async fn limit(&self, rate: NonZeroU64) {
+        let _ = self.commands.send(Command::LimitSession { session: self.id, rate }).await; // the network ended: `next` says so
     }
 
     /// No longer wants these.

@@ -25,6 +25,7 @@ use super::discovery::known_peers::KnownPeers;
 use super::discovery::records::Records;
 use super::discovery::{Dht, LAN};
 use super::driver::Driver;
+use super::throttle::Limits;
 use super::transport::{self, SecurityError};
 use super::{Network, Shared, streams};
 use crate::pool::Pool;
@@ -66,7 +67,8 @@ impl Network {
         let known_peers = KnownPeers::new(data.join(KNOWN_PEERS));
         let exchange = match blocks {
             Some((store, pool)) => {
-                let (blocks, reports) = Blocks::new(store, pool, config.exchange.clone(), config.serve);
+                let limits = Limits::new(config.limit_up, config.limit_down);
+                let (blocks, reports) = Blocks::new(store, pool, config.exchange.clone(), config.serve, limits);
                 (Some(blocks), reports)
             }
             None => (None, mpsc::channel(1).1),

@@ -1,5 +1,7 @@
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cidra_content::block::{DAG_PB, RAW};
@@ -161,6 +163,33 @@ async fn a_dropped_session_is_forgotten() {
     drop(session);
 
     assert_eq!(bob.network.stats().await.sessions, 0);
+}
+
+/// Slower it may be, on a machine that has other things to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_limited_comes_no_faster() {
+    let rate = NonZeroU64::new(1_000_000);
+    let limited = |up, down| Config { limit_up: up, limit_down: down, ..config(TCP) };
+    for (case, up, down) in
+        [("sender", rate, None), ("getter", None, rate), ("download", None, None), ("root", None, None)]
+    {
+        let (alice, bob) = (House::with(limited(up, None)).await, House::with(limited(None, down)).await);
+        let block = alice.keep(600_000).await;
+        let of_root = if case == "root" { rate } else { None };
+        let _audience = alice.network.watch(*block.cid(), of_root).await;
+        let mut session = bob.network.open(*block.cid(), Order::Any, vec![alice.address().await]).await;
+        if case == "download" {
+            session.limit(rate.unwrap()).await;
+        }
+        let began = Instant::now();
+
+        session.want(vec![(*block.cid(), 0)]).await;
+        delivered(&mut session).await;
+
+        // What comes at once is a tenth of a second's, and two slices.
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(600 - 100 - 2 * 63), "limit of the {case}: it took {took:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

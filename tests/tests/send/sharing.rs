@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cidra_tests::program::LIMIT;
 use cidra_tests::suite::MIB;
@@ -52,6 +53,27 @@ fn names_of_all_kinds_pass_through_a_shell_and_many_send_at_once() {
     assert_eq!(found, expected);
     // The first holds the repository, and stays for the others.
     senders.into_iter().rev().for_each(|(sender, _)| drop(interrupt(sender)));
+}
+
+#[test]
+fn a_limit_on_either_side_holds() {
+    let Some(lan) = Lan::of(2) else { return };
+    let (alice, bob, carol) = (Repository::new(), Repository::new(), Repository::new());
+    let file = alice.file("film.mp4");
+    sample::file(&file, 2 * MIB, 1);
+    let (slow, slow_line) = send(&alice, lan.host(0), &["--limit-up=1MB/s".as_ref(), file.as_os_str()]);
+    let (fast, fast_line) = send(&carol, lan.host(0), &[&file]);
+
+    for line in [slow_line, format!("{fast_line} --limit-down 1MB/s")] {
+        let (getter, began) = (Repository::new(), Instant::now());
+        paste(&line, &getter, lan.host(1), &bob.file("got")).run().success();
+
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(1900), "two mebibytes came in {took:?}");
+        sample::assert_same(&file, &bob.file("got/film.mp4"));
+        fs::remove_file(bob.file("got/film.mp4")).unwrap();
+    }
+    drop([slow, fast].map(interrupt));
 }
 
 #[test]

@@ -70,8 +70,8 @@ impl<P: Peer> Server<P> {
                 self.crowds.sent(root, &next.cid);
             }
             let urgent = next.cid.codec() != RAW;
-            let (request, cid) = (next.request, next.cid);
-            self.actions.push_back(Action::Load { peer: peer.clone(), request, cid, urgent });
+            let (request, cid, root) = (next.request, next.cid, next.root);
+            self.actions.push_back(Action::Load { peer: peer.clone(), request, cid, root, urgent });
             loaded += len;
             if !crowded || loaded >= TURN {
                 return;

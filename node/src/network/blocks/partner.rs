@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn};
 
 use super::super::streams::{Slot, StreamRequest};
+use super::super::throttle::Throttle;
 use super::reader::{Payload, Reader};
 use super::writer::{Outgoing, Queues, Said, Writer};
 
@@ -94,13 +95,20 @@ pub(in crate::network) enum Heard {
     },
 }
 
-pub(super) fn speak<S>(peer: PeerId, link: LinkId, stream: S, reports: mpsc::Sender<Report>) -> Speaker
+pub(super) fn speak<S>(
+    peer: PeerId,
+    link: LinkId,
+    stream: S,
+    reports: mpsc::Sender<Report>,
+    limit: Option<Throttle>,
+) -> Speaker
 where
     S: AsyncWrite + Send + Unpin + 'static,
 {
     let (said_sender, said) = mpsc::channel(SAID);
     let (blocks_sender, blocks) = mpsc::channel(OUTGOING);
-    let writer = Writer { peer, link, stream, said, blocks, reports, queues: Queues::default() };
+    let queues = Queues::limited_to(limit);
+    let writer = Writer { peer, link, stream, said, blocks, reports, queues };
     let task = Task(spawn(writer.run()).abort_handle());
     Speaker { said: said_sender, blocks: blocks_sender, _task: task }
 }

@@ -1,7 +1,7 @@
 //! Reads what a peer says on one stream. A payload is put together here; what it is worth, the exchange knows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -10,8 +10,9 @@ use cidra_content::exchange::wire::native::{Decoder, Frame, Lane, WireError};
 use futures::{AsyncRead, AsyncReadExt};
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
+use super::super::throttle::{Intake, Throttle};
 use super::{Heard, LinkId, Report};
 use crate::store::{LARGE, PAGE};
 
@@ -22,6 +23,7 @@ pub(super) struct Reader<S> {
     pub(super) stream: S,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) budget: Arc<Semaphore>,
+    pub(super) intake: Intake,
 }
 
 /// A whole payload, which counts against the budget as long as this lives.
@@ -47,7 +49,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         let mut lanes = Lanes::default();
         let mut buffer = Buffer::default();
         loop {
-            let read = match timeout(STALL, self.stream.read(buffer.room())).await {
+            let most = lanes.slice().into_iter().chain(self.intake.all.as_ref().map(Throttle::slice)).min();
+            let room = buffer.room();
+            let most = most.unwrap_or(room.len()).min(room.len());
+            let read = match timeout(STALL, self.stream.read(&mut room[..most])).await {
                 Ok(read) => read?,
                 Err(_) if buffer.held > 0 || decoder.is_within_data() => return Err(ReadError::Stalled),
                 Err(_) => {
@@ -65,6 +70,11 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             self.decode(&mut decoder, &mut rest, &mut lanes).await?;
             let left = rest.len();
             buffer.consume_all_but(left, read);
+            let now = Instant::now();
+            let of_all = self.intake.all.as_ref().map(|limit| limit.take(read, now));
+            if let Some(due) = lanes.pay(now).into_iter().chain(of_all).max() {
+                sleep_until(due.into()).await;
+            }
         }
     }
 
@@ -86,7 +96,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
                 }
                 Frame::Message(message) => {
                     if let Message::BlockHeader { cid, len, .. } = &message {
-                        lanes.begin(*cid, *len as usize);
+                        lanes.begin(*cid, *len as usize, self.intake.of(cid));
                     }
                     self.tell(Heard::Message(message)).await;
                 }
@@ -158,6 +168,8 @@ pub(super) const BUDGET_UNIT: usize = 1024;
 struct Lanes {
     bulk: Option<Assembly>,
     urgent: Option<Assembly>,
+    /// Bytes that came and are limited.
+    owed: Vec<(Throttle, usize)>,
 }
 
 struct Assembly {
@@ -166,6 +178,8 @@ struct Assembly {
     /// The block behind what is left of a page, so that it begins with one and can go to a disk as it is.
     data: Vec<u8>,
     begin: usize,
+    /// Of the download that wants it.
+    limit: Option<Throttle>,
 }
 
 impl Assembly {
@@ -194,13 +208,26 @@ impl Assembly {
 }
 
 impl Lanes {
-    fn begin(&mut self, cid: Cid, len: usize) {
-        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new(), begin: 0 });
+    fn begin(&mut self, cid: Cid, len: usize, limit: Option<Throttle>) {
+        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new(), begin: 0, limit });
+    }
+
+    /// How many bytes to read at a time, where a limit says so.
+    fn slice(&self) -> Option<usize> {
+        let limits = [&self.bulk, &self.urgent].into_iter().flatten().filter_map(|assembly| assembly.limit.as_ref());
+        limits.map(Throttle::slice).min()
+    }
+
+    /// Takes what came out of the buckets of those who want it; when reading may go on.
+    fn pay(&mut self, now: Instant) -> Option<Instant> {
+        self.owed.drain(..).map(|(limit, bytes)| limit.take(bytes, now)).max()
     }
 
     fn push(&mut self, lane: Lane, data: &[u8]) {
-        if let Some(assembly) = self.of(lane) {
-            assembly.push(data);
+        let Some(assembly) = self.of(lane) else { return };
+        assembly.push(data);
+        if let Some(limit) = assembly.limit.clone() {
+            self.owed.push((limit, data.len()));
         }
     }
 
@@ -241,7 +268,7 @@ mod tests {
     fn room_for_a_block_grows_with_what_has_come() {
         let cid = *Block::new(RAW, Bytes::new()).cid();
         let mut lanes = Lanes::default();
-        lanes.begin(cid, MAX_BLOCK_SIZE);
+        lanes.begin(cid, MAX_BLOCK_SIZE, None);
         let (mut rooms, mut came) = (vec![], 0);
 
         while came < MAX_BLOCK_SIZE {
@@ -265,7 +292,7 @@ mod tests {
     fn a_short_block_has_no_more_room_than_it_needs() {
         let cid = *Block::new(RAW, Bytes::new()).cid();
         let mut lanes = Lanes::default();
-        lanes.begin(cid, 5);
+        lanes.begin(cid, 5, None);
 
         lanes.push(Lane::Bulk, b"he");
         lanes.push(Lane::Urgent, b"not begun");

@@ -1,7 +1,7 @@
 //! Writes what this node says to one peer: messages first, then blocks that may have children, then leaves, a frame at a time.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
@@ -10,8 +10,9 @@ use cidra_content::exchange::wire::native::{self, Lane, MAX_DATA, Referral};
 use futures::{AsyncWrite, AsyncWriteExt};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
+use super::super::throttle::Throttle;
 use super::{Heard, LinkId, Report};
 
 /// Writes one stream until nobody has anything to say on it.
@@ -46,6 +47,8 @@ pub(super) struct Outgoing {
     pub(super) request: RequestId,
     pub(super) cid: Cid,
     pub(super) data: Bytes,
+    /// Of what it belongs to, beside that of all.
+    pub(super) limit: Option<Throttle>,
 }
 
 impl<S: AsyncWrite + Unpin> Writer<S> {
@@ -73,7 +76,11 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
             while let Ok(block) = self.blocks.try_recv() {
                 self.queues.push(block);
             }
-            let sent = self.queues.next_frame(&mut buffer);
+            let turn = self.queues.turn(Instant::now());
+            let sent = match turn {
+                Turn::Now { most } => self.queues.next_frame(most, &mut buffer),
+                Turn::At(_) => None,
+            };
             match timeout(STALL, self.stream.write_all(&buffer)).await {
                 Ok(written) => written?,
                 Err(_) => return Err(WriteError::Stalled),
@@ -81,6 +88,11 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
             buffer.clear();
             if let Some(sent) = sent {
                 self.report(sent).await;
+            }
+            if let Turn::At(due) = turn {
+                self.flush().await?;
+                // The handles are gone or the time has come; messages do not wait for it.
+                let _ = timeout_at(due.into(), self.wait(&mut buffer)).await;
             }
         }
     }
@@ -137,6 +149,19 @@ const REPORTED: usize = 4 * MAX_DATA;
 pub(super) struct Queues {
     bulk: VecDeque<Sending>,
     urgent: VecDeque<Sending>,
+    limit: Option<Throttle>,
+    /// When what was taken out of the buckets may go.
+    due: Option<Instant>,
+}
+
+/// When the next frame of data may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Now {
+        /// Bytes of data in it, at most.
+        most: usize,
+    },
+    At(Instant),
 }
 
 struct Sending {
@@ -155,6 +180,23 @@ struct Sent {
 }
 
 impl Queues {
+    pub(super) fn limited_to(limit: Option<Throttle>) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Takes a slice out of the buckets that bound what comes next, unless one was taken that has not gone yet.
+    fn turn(&mut self, now: Instant) -> Turn {
+        let queue = if self.urgent.is_empty() { &self.bulk } else { &self.urgent };
+        let Some(Sending { block: Outgoing { data, limit, .. }, .. }) = queue.front() else {
+            return Turn::Now { most: MAX_DATA };
+        };
+        let limits = || [&self.limit, limit].into_iter().flatten();
+        let most = limits().map(Throttle::slice).min().unwrap_or(MAX_DATA).min(MAX_DATA);
+        let due = self.due.or_else(|| limits().map(|limit| limit.take(most.min(data.len()), now)).max());
+        self.due = due.filter(|due| *due > now);
+        self.due.map_or(Turn::Now { most }, Turn::At)
+    }
+
     fn push(&mut self, block: Outgoing) {
         let queue = match Lane::of(&block.cid) {
             Lane::Bulk => &mut self.bulk,
@@ -174,20 +216,20 @@ impl Queues {
         self.bulk.is_empty() && self.urgent.is_empty()
     }
 
-    /// Appends one frame of data, its block's header before the first one.
-    fn next_frame(&mut self, buffer: &mut BytesMut) -> Option<Sent> {
+    /// Appends one frame of so many bytes of data at most, its block's header before the first one.
+    fn next_frame(&mut self, most: usize, buffer: &mut BytesMut) -> Option<Sent> {
         let (lane, queue) = match self.urgent.is_empty() {
             false => (Lane::Urgent, &mut self.urgent),
             true => (Lane::Bulk, &mut self.bulk),
         };
         let sending = queue.front_mut()?;
-        let Outgoing { request, cid, data } = &mut sending.block;
+        let Outgoing { request, cid, data, .. } = &mut sending.block;
         if !sending.begun {
             sending.begun = true;
             let header = Message::BlockHeader { request: *request, cid: *cid, len: data.len() as u32 };
             native::encode(&header, buffer);
         }
-        let frame = data.split_to(data.len().min(MAX_DATA));
+        let frame = data.split_to(data.len().min(most));
         if !frame.is_empty() {
             buffer.extend_from_slice(&native::data_frame_head(lane, frame.len()));
             buffer.extend_from_slice(&frame);
@@ -217,6 +259,8 @@ enum WriteError {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use cidra_content::Block;
     use cidra_content::block::{DAG_PB, RAW};
@@ -224,13 +268,13 @@ mod tests {
 
     fn outgoing(request: u64, codec: u64, len: usize) -> Outgoing {
         let block = Block::new(codec, vec![7; len].into());
-        Outgoing { request: RequestId(request), cid: *block.cid(), data: block.into_data() }
+        Outgoing { request: RequestId(request), cid: *block.cid(), data: block.into_data(), limit: None }
     }
 
     fn written(queues: &mut Queues, most: usize) -> BytesMut {
         let mut buffer = BytesMut::new();
         for _ in 0..most {
-            queues.next_frame(&mut buffer);
+            queues.next_frame(MAX_DATA, &mut buffer);
         }
         buffer
     }
@@ -273,9 +317,33 @@ mod tests {
         queues.push(outgoing(1, RAW, 0));
 
         let mut buffer = BytesMut::new();
-        let sent = queues.next_frame(&mut buffer).unwrap();
+        let sent = queues.next_frame(MAX_DATA, &mut buffer).unwrap();
 
         assert!(sent.last && sent.bytes == 0 && queues.are_empty());
+    }
+
+    #[test]
+    fn what_is_limited_goes_in_slices_when_their_time_has_come() {
+        let now = Instant::now();
+        let per_second = |rate| Some(Throttle::new(NonZeroU64::new(rate).unwrap()));
+        let mut queues = Queues::limited_to(per_second(1_000_000));
+        queues.push(Outgoing { limit: per_second(160_000), ..outgoing(1, RAW, MAX_DATA) });
+
+        let (mut at, mut frames) = (now, vec![]);
+        while !queues.are_empty() {
+            match queues.turn(at) {
+                Turn::At(due) => at = due,
+                Turn::Now { most } => {
+                    queues.next_frame(most, &mut BytesMut::new());
+                    frames.push((at - now, most));
+                }
+            }
+        }
+
+        // A sixteenth of what its own limit gives a second; the last of them so long after the first, less a tenth of a second.
+        assert_eq!((frames.len(), frames[0]), (7, (Duration::ZERO, 10_000)));
+        let took = frames.last().unwrap().0.as_secs_f64();
+        assert!((took - (60_000.0 / 160_000.0 - 0.1)).abs() < 0.001, "{took} s");
     }
 
     #[test]
@@ -286,7 +354,7 @@ mod tests {
 
         let mut reported = vec![];
         while !queues.are_empty() {
-            reported.extend(queues.next_frame(&mut buffer));
+            reported.extend(queues.next_frame(MAX_DATA, &mut buffer));
         }
 
         assert_eq!(reported.iter().map(|sent| sent.bytes).collect::<Vec<_>>(), [REPORTED, REPORTED, 5]);

@@ -33,6 +33,10 @@ impl Driver {
             Command::FindProviders { cid, finder } => self.find_providers(cid, finder),
             Command::Identify { peer, reply } => self.connections.identify(peer, reply),
             Command::KnownAddresses { reply } => drop(reply.send(self.known_addresses())),
+            Command::LimitSession { session, rate } => {
+                let Some(blocks) = &mut self.blocks else { return };
+                blocks.limits.limit_session(session, rate);
+            }
             Command::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
             Command::OpenSession { root, order, holders, reply } => self.open(root, order, holders, reply, now),
             Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
@@ -48,15 +52,20 @@ impl Driver {
             Command::Stats { reply } => drop(reply.send(self.stats())),
             Command::Unwant { session, cids } => {
                 let Some(blocks) = &mut self.blocks else { return };
-                cids.iter().for_each(|cid| blocks.machine.unwant(session, cid, now));
+                for cid in &cids {
+                    blocks.machine.unwant(session, cid, now);
+                    blocks.limits.wants_no_longer(session, cid);
+                }
             }
             Command::Want { session, wants } => {
                 let Some(blocks) = &mut self.blocks else { return };
+                blocks.limits.wants(session, wants.iter().map(|(cid, _)| *cid));
                 wants.into_iter().for_each(|(cid, priority)| blocks.machine.want(session, cid, priority, now));
             }
-            Command::Watch { root, interest } => {
+            Command::Watch { root, limit, interest } => {
                 let Some(blocks) = &mut self.blocks else { return };
                 blocks.machine.watch(&root);
+                blocks.limits.limit_root(&root, limit);
                 self.watching.push((root, interest));
             }
         }
@@ -123,6 +132,7 @@ impl Driver {
     pub(super) fn close(&mut self, session: SessionId, now: Instant) {
         let Some(blocks) = &mut self.blocks else { return };
         blocks.sessions.remove(&session);
+        blocks.limits.end_session(session);
         blocks.machine.close(session, now);
     }
 
@@ -157,6 +167,7 @@ impl Driver {
         for root in gone {
             if !self.watching.iter().any(|(watched, _)| watched.hash() == root.hash()) {
                 blocks.machine.unwatch(&root);
+                blocks.limits.limit_root(&root, None);
             }
         }
     }

@@ -39,7 +39,7 @@ impl Driver {
             }
             Action::Connect { peer } => self.connect(peer),
             Action::Delivered { session, cid, links } => self.tell(session, SessionEvent::Delivered { cid, links }),
-            Action::Load { peer, request, cid, .. } => blocks.load(peer, request, cid),
+            Action::Load { peer, request, cid, root, .. } => blocks.load(peer, request, cid, root),
             Action::Locate { peer, request, cids } => blocks.locate(peer, request, cids),
             Action::Missing { session, cid, report } => self.tell(session, SessionEvent::Missing { cid, report }),
             Action::Refer { peer, root, others } => {
@@ -97,6 +97,9 @@ impl Driver {
         let Some(blocks) = &mut self.blocks else { return };
         let Some(sender) = blocks.sessions.get(&session) else { return };
         let must_arrive = matches!(event, SessionEvent::Delivered { .. });
+        if let SessionEvent::Delivered { cid, .. } = &event {
+            blocks.limits.wants_no_longer(session, cid);
+        }
         if sender.try_send(event).is_err() && (must_arrive || sender.is_closed()) {
             self.close(session, Instant::now());
         }

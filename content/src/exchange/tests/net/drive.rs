@@ -53,7 +53,7 @@ impl Net {
             Action::Locate { peer, request, cids } => {
                 self.after(Duration::from_micros(50), Event::Located { node: name, peer, request, cids });
             }
-            Action::Load { peer, request, cid, urgent } => this.load(peer, request, cid, urgent, self.sizes[&cid]),
+            Action::Load { peer, request, cid, urgent, .. } => this.load(peer, request, cid, urgent, self.sizes[&cid]),
             Action::Abort { peer, request, cid } => {
                 this.abort(peer, request, &cid);
                 this.exchange.handle_aborted(&peer, request, &cid, self.now);
