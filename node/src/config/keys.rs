@@ -263,7 +263,7 @@ mod tests {
     fn a_section_stands_for_its_keys() {
         let names = |name| selected(name).unwrap().iter().map(|key| key.name).collect::<Vec<_>>();
 
-        assert_eq!(names("swarm"), ["swarm.high_water", "swarm.listen", "swarm.low_water", "swarm.mdns"]);
+        assert_eq!(names("store"), ["store.keep", "store.max"]);
         assert_eq!(names("swarm.listen"), ["swarm.listen"]);
     }
 

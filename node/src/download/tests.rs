@@ -94,12 +94,13 @@ async fn dropping_a_wait_loses_nothing_that_is_placed() {
     let selector = Selector::Entity { range: None };
     let mut download = node.download(root.cid, selector, FetchOptions::default()).in_place();
 
+    // Patience grows: what takes long, such as a sync of the disk, is begun anew each time.
     let (mut file, mut placed, mut waits) = (Some(file), None, 0);
     loop {
         let event = tokio::select! {
             biased;
             event = download.next() => event,
-            () = tokio::task::yield_now() => {
+            () = tokio::time::sleep(Duration::from_micros(100) * waits) => {
                 waits += 1;
                 continue;
             }
