@@ -7,6 +7,7 @@ mod document;
 mod keys;
 mod rate;
 mod room;
+mod swarm;
 mod token;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use self::document::Document;
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
 pub use self::rate::Rate;
 pub use self::room::Room;
+pub use self::swarm::SwarmSection;
 pub use self::token::Token;
 
 /// All settings.
@@ -207,41 +209,6 @@ pub struct StoreSection {
 impl Default for StoreSection {
     fn default() -> Self {
         Self { keep: true, max: Room::Unlimited }
-    }
-}
-
-/// `[swarm]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SwarmSection {
-    /// Where peers reach this node.
-    #[serde(deserialize_with = "addresses", serialize_with = "texts")]
-    pub listen: Vec<Multiaddr>,
-    /// Idle connections are closed down to this many …
-    pub low_water: u32,
-    /// … once there are more than this many.
-    pub high_water: u32,
-    /// How fast blocks come from others, at most.
-    pub limit_down: Rate,
-    /// How fast blocks go to others, at most.
-    pub limit_up: Rate,
-    /// Whether to look for peers on the local network, and to be found there.
-    pub mdns: bool,
-}
-
-impl Default for SwarmSection {
-    fn default() -> Self {
-        let listen =
-            ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1", "/ip6/::/udp/4001/quic-v1"];
-        let listen = listen.map(|text| text.parse().expect("a literal address")).to_vec();
-        Self {
-            listen,
-            low_water: 96,
-            high_water: 160,
-            limit_down: Rate::Unlimited,
-            limit_up: Rate::Unlimited,
-            mdns: true,
-        }
     }
 }
 

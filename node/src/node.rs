@@ -217,6 +217,9 @@ impl Node {
         let config = network::Config {
             listen,
             bootstrap: self.bootstrap(),
+            peering: settings.config.swarm.peering.clone(),
+            allow: settings.config.swarm.allow.clone(),
+            deny: settings.config.swarm.deny.clone(),
             routing,
             swarm_key,
             announce: is_daemon,

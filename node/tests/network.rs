@@ -8,3 +8,5 @@ mod find;
 mod house;
 #[path = "network/strangers.rs"]
 mod strangers;
+#[path = "network/trust.rs"]
+mod trust;

@@ -63,12 +63,15 @@ pub const KEYS: &[Key] = &[
         Kind::Text(&[]),
         "Above this size (10GB, 500MiB) a daemon deletes the oldest of what nothing protects; `none`.",
     ),
+    key("swarm.allow", Kind::List, "The only peers to have anything to do with; none: all."),
+    key("swarm.deny", Kind::List, "Peers to have nothing to do with."),
     key("swarm.high_water", Kind::Number, "With more connections than this, idle ones are closed …"),
     key("swarm.limit_down", Kind::Text(&[]), "How fast blocks come from others (2MB/s, 500KiB/s), at most; `none`."),
     key("swarm.limit_up", Kind::Text(&[]), "How fast blocks go to others, at most; `none`."),
     key("swarm.listen", Kind::List, "Where peers reach a daemon; a port that is taken is replaced by a free one."),
     key("swarm.low_water", Kind::Number, "… until so many are left."),
     key("swarm.mdns", Kind::Switch, "Whether to look for peers on the local network, and to be found there."),
+    key("swarm.peering", Kind::List, "Peers to be connected with all the time, each as an address with /p2p/PEER."),
 ];
 
 const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
@@ -76,7 +79,7 @@ const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
 }
 
 /// What Kubo calls a setting, and its name here.
-pub const KUBO_NAMES: [(&str, &str); 12] = [
+pub const KUBO_NAMES: &[(&str, &str)] = &[
     ("Addresses.API", "api.listen"),
     ("Addresses.Swarm", "swarm.listen"),
     ("API.Authorizations", "api.tokens"),
@@ -84,6 +87,7 @@ pub const KUBO_NAMES: [(&str, &str); 12] = [
     ("Bootstrap", "bootstrap.peers"),
     ("Datastore.StorageMax", "store.max"),
     ("Discovery.MDNS.Enabled", "swarm.mdns"),
+    ("Peering.Peers", "swarm.peering"),
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),
     ("Swarm.ConnMgr.LowWater", "swarm.low_water"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::allow_block_list::{self, AllowedPeers, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
@@ -17,7 +17,10 @@ use super::streams;
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    /// Those who lied, for a while.
     pub(super) bans: allow_block_list::Behaviour<BlockedPeers>,
+    denied: allow_block_list::Behaviour<BlockedPeers>,
+    allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) lan: Toggle<Kademlia>,
@@ -34,9 +37,22 @@ impl Behaviour {
             .with_push_listen_addr_updates(true)
             .with_cache_size(0);
         let service = config.relay_service;
+        let mut denied = allow_block_list::Behaviour::<BlockedPeers>::default();
+        for peer in &config.deny {
+            denied.block_peer(*peer);
+        }
+        let allowed = (!config.allow.is_empty()).then(|| {
+            let mut allowed = allow_block_list::Behaviour::<AllowedPeers>::default();
+            for peer in &config.allow {
+                allowed.allow_peer(*peer);
+            }
+            allowed
+        });
         Self {
             limits: connection_limits::Behaviour::new(limits(config)),
             bans: allow_block_list::Behaviour::default(),
+            denied,
+            allowed: allowed.into(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
             lan: lan.into(),

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use cidra_content::exchange;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 
 use super::swarm_key::SwarmKey;
 
@@ -14,6 +14,12 @@ pub struct Config {
     pub listen: Vec<Multiaddr>,
     /// Whom to meet first; without `/p2p/…`, whoever answers is taken.
     pub bootstrap: Vec<Multiaddr>,
+    /// Whom to be connected with all the time; each with `/p2p/…`.
+    pub peering: Vec<Multiaddr>,
+    /// The only peers to connect with, and to let connect; none: all.
+    pub allow: Vec<PeerId>,
+    /// Peers to never connect with, nor to let connect.
+    pub deny: Vec<PeerId>,
     /// Part in the DHT.
     pub routing: Routing,
     /// Of a private network: nobody without it is spoken to, over TCP alone.
@@ -45,6 +51,9 @@ impl Default for Config {
         Self {
             listen: vec![],
             bootstrap: vec![],
+            peering: vec![],
+            allow: vec![],
+            deny: vec![],
             routing: Routing::Server,
             swarm_key: None,
             serve: true,

@@ -50,6 +50,7 @@ pub(super) struct Identity {
 /// Who waits for a connection.
 pub(super) enum Waiter {
     Bootstrap(Multiaddr),
+    Trusted(Multiaddr),
     Caller(oneshot::Sender<Result<PeerId, ConnectError>>),
     /// Whoever answers is a holder for this download.
     Holder(cidra_content::exchange::SessionId),

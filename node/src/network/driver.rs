@@ -22,10 +22,10 @@ use self::events::plain;
 use self::upkeep::Upkeep;
 use super::behaviour::Behaviour;
 use super::blocks::{Blocks, Done, Report};
-use super::bootstrap::Bootstrap;
 use super::command::Command;
 use super::config::Config;
 use super::connections::{AddressBook, Connections, Waiter};
+use super::contacts::Contacts;
 use super::discovery::known_peers::KnownPeers;
 use super::discovery::{Dht, addresses_of};
 use super::mdns::{Found, Mdns, Neighbours};
@@ -42,7 +42,8 @@ pub(super) struct Driver {
     pub(super) config: Config,
     pub(super) connections: Connections,
     pub(super) book: AddressBook,
-    pub(super) bootstrap: Bootstrap,
+    pub(super) bootstrap: Contacts,
+    pub(super) trusted: Contacts,
     pub(super) mdns: Option<Mdns>,
     pub(super) neighbours: Neighbours,
     pub(super) watching: Vec<(Cid, Weak<()>)>,
@@ -70,7 +71,8 @@ impl Driver {
             network,
             connections: Connections::default(),
             book: AddressBook::default(),
-            bootstrap: Bootstrap::new(config.bootstrap.clone(), now),
+            bootstrap: Contacts::bootstrap(config.bootstrap.clone(), now),
+            trusted: Contacts::trusted(config.peering.clone(), now),
             mdns,
             neighbours: Neighbours::default(),
             watching: vec![],

@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::address::{peer_of, without_peer};
 use super::super::audience::Receiver;
-use super::super::bootstrap::Bootstrap;
 use super::super::command::Command;
 use super::super::connections::Waiter;
+use super::super::contacts::Contacts;
 use super::super::discovery::{Finder, LAN_NAME};
 use super::super::mdns::Mdns;
 use super::super::session::{MAX_PENDING, Session};
@@ -47,7 +47,7 @@ impl Driver {
                 let blocks = self.blocks.as_ref();
                 drop(reply.send(blocks.and_then(|blocks| blocks.machine.session_report(session))));
             }
-            Command::SetBootstrap { addresses } => self.bootstrap = Bootstrap::new(addresses, now),
+            Command::SetBootstrap { addresses } => self.bootstrap = Contacts::bootstrap(addresses, now),
             Command::Shutdown { .. } => unreachable!("the loop ends with it"),
             Command::Stats { reply } => drop(reply.send(self.stats())),
             Command::Unwant { session, cids } => {

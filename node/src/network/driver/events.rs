@@ -90,7 +90,9 @@ impl Driver {
             let _ = self.swarm.disconnect_peer_id(peer); // there is none left
         }
         if was_last {
-            self.bootstrap.handle_lost(&peer, self.connections.len() == 0, now);
+            let alone = self.connections.len() == 0;
+            self.bootstrap.handle_lost(&peer, alone, now);
+            self.trusted.handle_lost(&peer, alone, now);
         }
     }
 
@@ -204,6 +206,10 @@ impl Driver {
                 tracing::info!(%peer, %address, "met a bootstrap node");
                 self.bootstrap.handle_met(&address, peer);
             }
+            Waiter::Trusted(address) => {
+                tracing::info!(%peer, %address, "met a trusted peer");
+                self.trusted.handle_met(&address, peer);
+            }
             Waiter::Caller(reply) => drop(reply.send(Ok(peer))), // nobody waits: the connection stays
             Waiter::Holder(session) => {
                 let Some(blocks) = &mut self.blocks else { return };
@@ -222,6 +228,10 @@ impl Driver {
             Waiter::Bootstrap(address) => {
                 let pause = self.bootstrap.handle_failed(&address, Instant::now());
                 tracing::info!(%address, %error, again_in = ?pause, "cannot reach a bootstrap node");
+            }
+            Waiter::Trusted(address) => {
+                let pause = self.trusted.handle_failed(&address, Instant::now());
+                tracing::info!(%address, %error, again_in = ?pause, "cannot reach a trusted peer");
             }
             Waiter::Caller(reply) => drop(reply.send(Err(error))), // nobody waits
             Waiter::Holder(_) => tracing::info!(%error, "cannot reach a named holder"),

@@ -56,6 +56,10 @@ impl Driver {
         for address in self.bootstrap.due(now, |peer| connections.contains(peer)) {
             self.dial(peer_of(&address), vec![address.clone()], Waiter::Bootstrap(address));
         }
+        let connections = &self.connections;
+        for address in self.trusted.due(now, |peer| connections.contains(peer)) {
+            self.dial(peer_of(&address), vec![address.clone()], Waiter::Trusted(address));
+        }
         self.neighbours.tick(now);
         self.dial_neighbours(now);
         for peer in self.upkeep.pardoned(now) {
@@ -126,12 +130,16 @@ impl Driver {
         }
         let mut spared = self.blocks.as_ref().map(|blocks| blocks.busy(now)).unwrap_or_default();
         let met: BTreeSet<PeerId> =
-            self.connections.peers().map(|(peer, _)| *peer).filter(|peer| self.bootstrap.contains(peer)).collect();
+            self.connections.peers().map(|(peer, _)| *peer).filter(|peer| self.is_wanted(peer)).collect();
         spared.extend(met);
         for peer in self.connections.surplus(self.config.low_water as usize, &spared, now) {
             tracing::debug!(%peer, "closing an idle connection");
             let _ = self.swarm.disconnect_peer_id(peer); // it is gone already
         }
+    }
+
+    fn is_wanted(&self, peer: &PeerId) -> bool {
+        self.bootstrap.contains(peer) || self.trusted.contains(peer)
     }
 
     /// Whether anything is being looked up, Kademlia's own refreshing of its table included.

@@ -1,4 +1,5 @@
-//! Whom this node meets first, and how often it tries: for ever, with growing pauses, and at once when it is alone.
+//! Whom this node wants to be connected with, and how often it tries: for ever, with growing pauses. Bootstrap nodes are tried at
+//! once when nobody else is there; peers that one trusts, whenever they are gone.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +7,12 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::address::peer_of;
 
-/// The bootstrap list, and how it goes with each entry.
+/// A list of addresses, and how it goes with each.
 #[derive(Debug, Default)]
-pub(super) struct Bootstrap {
+pub(super) struct Contacts {
     entries: Vec<Entry>,
+    /// How long one that went away is left alone.
+    rest: Duration,
 }
 
 #[derive(Debug)]
@@ -22,13 +25,23 @@ struct Entry {
     dialling: bool,
 }
 
-impl Bootstrap {
-    pub(super) fn new(addresses: Vec<Multiaddr>, now: Instant) -> Self {
+impl Contacts {
+    /// Nodes that introduce others.
+    pub(super) fn bootstrap(addresses: Vec<Multiaddr>, now: Instant) -> Self {
+        Self::new(addresses, AFTER_LOSS, now)
+    }
+
+    /// Peers to be connected with all the time.
+    pub(super) fn trusted(addresses: Vec<Multiaddr>, now: Instant) -> Self {
+        Self::new(addresses, FIRST_PAUSE, now)
+    }
+
+    fn new(addresses: Vec<Multiaddr>, rest: Duration, now: Instant) -> Self {
         let entry = |address: Multiaddr| {
             let peer = peer_of(&address);
             Entry { address, peer, due: now, pause: FIRST_PAUSE, dialling: false }
         };
-        Self { entries: addresses.into_iter().map(entry).collect() }
+        Self { entries: addresses.into_iter().map(entry).collect(), rest }
     }
 
     /// Whether somebody may yet turn up.
@@ -79,7 +92,7 @@ impl Bootstrap {
     pub(super) fn handle_lost(&mut self, peer: &PeerId, alone: bool, now: Instant) {
         for entry in &mut self.entries {
             if entry.peer == Some(*peer) {
-                entry.due = now + if alone { FIRST_PAUSE } else { AFTER_LOSS };
+                entry.due = now + if alone { FIRST_PAUSE } else { self.rest };
             } else if alone {
                 entry.due = entry.due.min(now + FIRST_PAUSE);
                 entry.pause = FIRST_PAUSE;
@@ -97,9 +110,9 @@ const AFTER_LOSS: Duration = Duration::from_secs(15);
 mod tests {
     use super::*;
 
-    fn list(now: Instant) -> (Bootstrap, Multiaddr) {
+    fn list(now: Instant) -> (Contacts, Multiaddr) {
         let address: Multiaddr = "/ip4/10.0.0.1/tcp/4001".parse().unwrap();
-        (Bootstrap::new(vec![address.clone()], now), address)
+        (Contacts::bootstrap(vec![address.clone()], now), address)
     }
 
     #[test]
@@ -146,5 +159,19 @@ mod tests {
         bootstrap.handle_lost(&PeerId::random(), true, now);
 
         assert_eq!(bootstrap.due(now + FIRST_PAUSE, |_| false), [address]);
+    }
+
+    #[test]
+    fn a_trusted_peer_that_goes_away_is_looked_for_at_once() {
+        let now = Instant::now();
+        let peer = PeerId::random();
+        let address: Multiaddr = format!("/ip4/10.0.0.1/tcp/4001/p2p/{peer}").parse().unwrap();
+        let mut trusted = Contacts::trusted(vec![address.clone()], now);
+        trusted.due(now, |_| false);
+        trusted.handle_met(&address, peer);
+
+        trusted.handle_lost(&peer, false, now);
+
+        assert_eq!(trusted.due(now + FIRST_PAUSE, |_| false), [address]);
     }
 }
