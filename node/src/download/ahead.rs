@@ -61,14 +61,17 @@ impl Ahead {
         let Batch { pieces, .. } = self.reading.pop_front().expect("it was in front");
         let mut events = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let block = leaf(&piece).and_then(|_| blocks.next().flatten());
-            match event(piece, block.as_ref()) {
-                Ok(event) => events.push(event),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
+            let cid = leaf(&piece);
+            let block = cid.and_then(|_| blocks.next().flatten());
+            self.failed = match (event(piece, block.as_ref()), cid) {
+                (Err(error), _) => Some(error.into()),
+                (Ok(None), cid) => cid.map(|cid| FetchError::NotHere { cid }),
+                (Ok(Some(event)), _) => {
+                    events.push(event);
+                    continue;
                 }
-            }
+            };
+            break;
         }
         Ok(events)
     }

@@ -5,7 +5,7 @@ use cidra_content::Block;
 use cidra_content::fetch::{DagError, Output, Path};
 use cidra_content::unixfs::{Entity, Metadata};
 
-use super::{FetchError, State};
+use super::State;
 
 /// What a download gives, in the order of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,16 +46,17 @@ pub enum DownloadEvent {
     State(State),
 }
 
-/// What is put out, once its block is read, where it has one. Fails where that is not here.
-pub(super) fn event(output: Output, block: Option<&Block>) -> Result<DownloadEvent, FetchError> {
-    Ok(match output {
+/// What is put out, once its block is read, where it has one; `None` where it needs one.
+pub(super) fn event(output: Output, block: Option<&Block>) -> Result<Option<DownloadEvent>, DagError> {
+    Ok(Some(match output {
         Output::Directory { path, metadata } => DownloadEvent::Directory { path, metadata },
         Output::File { path, size, metadata } => DownloadEvent::File { path, size, metadata },
         Output::Symlink { path, target, metadata } => DownloadEvent::Symlink { path, target, metadata },
-        Output::Bytes { cid, skip, len, .. } => {
-            DownloadEvent::Bytes(part(block.ok_or(FetchError::NotHere { cid })?, skip, len)?)
+        Output::Bytes { skip, len, .. } => {
+            let Some(block) = block else { return Ok(None) };
+            DownloadEvent::Bytes(part(block, skip, len)?)
         }
-    })
+    }))
 }
 
 /// Bytes of a file in a block of it.

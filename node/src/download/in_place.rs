@@ -174,7 +174,7 @@ impl Download {
         let is_some = !placing.outputs.is_empty();
         while let Some(output) = placing.outputs.front() {
             let &Output::Bytes { cid, skip, len, .. } = output else {
-                self.ready.push_back(event(output.clone(), None)?);
+                self.ready.extend(event(output.clone(), None)?);
                 placing.outputs.pop_front();
                 continue;
             };

@@ -53,15 +53,7 @@ async fn dropping_a_wait_loses_no_piece() {
 
     let (mut found, mut waits) = (vec![], 0);
     loop {
-        let event = tokio::select! {
-            biased;
-            event = download.next() => event,
-            () = tokio::task::yield_now() => {
-                waits += 1;
-                continue;
-            }
-        };
-        let Some(event) = event else { break };
+        let Some(event) = impatient_next(&mut download, &mut waits).await else { break };
         match event.unwrap() {
             DownloadEvent::File { path, size, .. } => found.push((path, size, vec![])),
             DownloadEvent::Bytes(bytes) => found.last_mut().unwrap().2.extend_from_slice(&bytes),
@@ -94,18 +86,9 @@ async fn dropping_a_wait_loses_nothing_that_is_placed() {
     let selector = Selector::Entity { range: None };
     let mut download = node.download(root.cid, selector, FetchOptions::default()).in_place();
 
-    // Patience grows: what takes long, such as a sync of the disk, is begun anew each time.
     let (mut file, mut placed, mut waits) = (Some(file), None, 0);
     loop {
-        let event = tokio::select! {
-            biased;
-            event = download.next() => event,
-            () = tokio::time::sleep(Duration::from_micros(100) * waits) => {
-                waits += 1;
-                continue;
-            }
-        };
-        let Some(event) = event else { break };
+        let Some(event) = impatient_next(&mut download, &mut waits).await else { break };
         match event.unwrap() {
             DownloadEvent::File { size, .. } => {
                 assert!(download.place(file.take().expect("it is one"), path.clone(), size).unwrap());
@@ -141,6 +124,25 @@ async fn in_any_order_what_comes_last_is_there_before_what_comes_first() {
         while let Some(Ok(_)) = download.next().await {}
 
         assert_eq!(download.state().await.progress.blocks, here, "{order:?}");
+    }
+}
+
+/// The next event, by waits that are dropped and counted: each waits a little longer than the one before, so that one of them
+/// is long enough however busy the machine is.
+async fn impatient_next(download: &mut Download, waits: &mut u32) -> Option<Result<DownloadEvent, FetchError>> {
+    let mut patience = 1;
+    loop {
+        let patient = async {
+            for _ in 0..patience {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            event = download.next() => return event,
+            () = patient => *waits += 1,
+        }
+        patience *= 2;
     }
 }
 

@@ -62,9 +62,9 @@ impl DagReader {
     /// not known: what was given until then is not all of it.
     pub async fn next(&mut self) -> Result<Option<Block>, FetchError> {
         while let Some(cid) = self.walk.visit() {
-            let block = self.block(cid).await;
-            if let Some(block) = self.unless_left_out(block)? {
-                return Ok(Some(block));
+            match self.block(cid).await {
+                Err(error) if self.leaves_out(&error) => {}
+                block => return block.map(Some),
             }
         }
         Ok(None)
@@ -73,20 +73,17 @@ impl DagReader {
     /// As [`next`](Self::next), but a leaf is looked up and not read: a block's CID and its length in bytes.
     pub async fn next_length(&mut self) -> Result<Option<(Cid, u64)>, FetchError> {
         while let Some(cid) = self.walk.visit() {
-            let length = self.length(cid).await;
-            if let Some(length) = self.unless_left_out(length)? {
-                return Ok(Some((cid, length)));
+            match self.length(cid).await {
+                Err(error) if self.leaves_out(&error) => {}
+                length => return Ok(Some((cid, length?))),
             }
         }
         Ok(None)
     }
 
-    /// Where all of it need not be here, what is not, or leads nobody knows where, is none.
-    fn unless_left_out<T>(&self, visited: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
-        match visited {
-            Err(FetchError::NotHere { .. } | FetchError::Dag(DagError::Links(_))) if self.partial => Ok(None),
-            visited => visited.map(Some),
-        }
+    /// Where all of it need not be here, what is not, or leads nobody knows where, is left out.
+    fn leaves_out(&self, error: &FetchError) -> bool {
+        self.partial && matches!(error, FetchError::NotHere { .. } | FetchError::Dag(DagError::Links(_)))
     }
 
     async fn block(&mut self, cid: Cid) -> Result<Block, FetchError> {
