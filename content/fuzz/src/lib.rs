@@ -49,7 +49,8 @@ fn sections(parts: &[&[u8]]) -> (Vec<car::Section>, Result<(), car::CarError>) {
     (sections, end)
 }
 
-/// A node of each codec: what can be read can be written, and stays what it was.
+/// A node of each codec: what can be read can be written, and stays what it was; in JSON but for floats, which may come back as
+/// integers.
 pub fn ipld(data: &[u8]) {
     let data = Bytes::copy_from_slice(data);
     for codec in [ipld::DAG_CBOR, ipld::DAG_JSON, ipld::CBOR, ipld::JSON] {
@@ -57,8 +58,16 @@ pub fn ipld(data: &[u8]) {
         let Ok(node) = ipld::decode(codec, &data) else { continue };
         assert!(links.expect("what can be built can be looked through").len() <= data.len());
         let Ok(canonical) = ipld::encode(codec, &node) else { continue };
-        assert_eq!(ipld::decode(codec, &canonical), Ok(node.clone()));
-        assert_eq!(ipld::encode(codec, &node), Ok(canonical));
+        let again = ipld::decode(codec, &canonical).expect("what is written can be read");
+        if matches!(codec, ipld::DAG_CBOR | ipld::CBOR) {
+            assert_eq!(again, node);
+            assert_eq!(ipld::encode(codec, &again), Ok(canonical));
+        } else {
+            // The second time, as -0.0 is written -0, which is read as 0.
+            let settled = ipld::encode(codec, &again).expect("it was written before");
+            let node = ipld::decode(codec, &settled).expect("what is written can be read");
+            assert_eq!(ipld::encode(codec, &node), Ok(settled));
+        }
     }
 }
 

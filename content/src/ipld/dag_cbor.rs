@@ -1,8 +1,8 @@
 //! dag-cbor: a few kinds of CBOR, and links as tag 42.
 //!
 //! Read as Kubo reads it: keys in any order and floats of any width, which old writers made; but no key twice, no number
-//! longer than it must be, nothing of indefinite length, no tag but 42, no NaN or infinity, nothing behind the end. Written
-//! by the crate of the IPLD team, in the canonical form; its reader takes the canonical form alone.
+//! longer than it must be, nothing of indefinite length, no tag but 42, no NaN or infinity, nothing behind the end. Written in
+//! the canonical form, as Kubo writes it. (The crate of the IPLD team reads that form alone, and writes another zero for -0.0.)
 
 use std::collections::BTreeMap;
 
@@ -75,9 +75,68 @@ pub(super) fn decode_plain(bytes: &[u8]) -> Result<Ipld, NodeError> {
     Ok(node)
 }
 
+/// Keys are sorted by their lengths, then by their bytes; floats have 64 bits.
 pub(super) fn encode(node: &Ipld) -> Result<Bytes, NodeError> {
-    let why = "a number is too large, or no number";
-    serde_ipld_dagcbor::to_vec(node).map(Bytes::from).map_err(|_| NodeError::Unfit { codec: "dag-cbor", why })
+    let mut out = Vec::new();
+    write(&mut out, node)?;
+    Ok(out.into())
+}
+
+fn write(out: &mut Vec<u8>, node: &Ipld) -> Result<(), NodeError> {
+    let unfit = || NodeError::Unfit { codec: "dag-cbor", why: "a number is too large, or no number" };
+    match node {
+        Ipld::Null => out.push(0xf6),
+        Ipld::Bool(value) => out.push(if *value { 0xf5 } else { 0xf4 }),
+        Ipld::Integer(number @ 0..) => put_head(out, 0, u64::try_from(*number).map_err(|_| unfit())?),
+        Ipld::Integer(number) => put_head(out, 1, u64::try_from(-1 - number).map_err(|_| unfit())?),
+        Ipld::Float(number) if !number.is_finite() => return Err(unfit()),
+        Ipld::Float(number) => {
+            out.push(0xfb);
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        Ipld::Bytes(bytes) => put_string(out, BYTES, bytes),
+        Ipld::String(text) => put_string(out, TEXT, text.as_bytes()),
+        Ipld::List(items) => {
+            put_head(out, 4, items.len() as u64);
+            items.iter().try_for_each(|item| write(out, item))?;
+        }
+        Ipld::Map(entries) => {
+            put_head(out, 5, entries.len() as u64);
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
+            for (key, value) in entries {
+                put_string(out, TEXT, key.as_bytes());
+                write(out, value)?;
+            }
+        }
+        Ipld::Link(cid) => {
+            put_head(out, 6, 42);
+            put_head(out, BYTES, 1 + cid.encoded_len() as u64);
+            // The prefix of a CID in binary.
+            out.push(0);
+            out.extend_from_slice(&cid.to_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn put_string(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    put_head(out, kind, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A major type and its number, as short as it can be.
+fn put_head(out: &mut Vec<u8>, kind: u8, number: u64) {
+    let bytes = number.to_be_bytes();
+    let (low, length) = match number {
+        0..24 => (number as u8, 0),
+        24..0x100 => (24, 1),
+        0x100..0x1_0000 => (25, 2),
+        0x1_0000..0x1_0000_0000 => (26, 4),
+        _ => (27, 8),
+    };
+    out.push(kind << 5 | low);
+    out.extend_from_slice(&bytes[bytes.len() - length..]);
 }
 
 enum Token<'a> {
@@ -239,8 +298,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The major type of a string of bytes (RFC 8949, section 3.1).
+/// The major types of a string of bytes and of a text (RFC 8949, section 3.1).
 const BYTES: u8 = 2;
+const TEXT: u8 = 3;
 
 const TOO_DEEP: &str = "it is nested too deep";
 

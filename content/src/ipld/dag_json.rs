@@ -3,7 +3,13 @@
 //! Read as Kubo reads it: spaces and keys in any order, as people write them; but no key twice, no number that would be
 //! another one, nothing behind the end. A map with `/` and anything more is a map. (The IPLD team's crate, which writes, takes
 //! a key twice and drops what else stands beside `bytes`, and so is not used to read.)
+//!
+//! Written as Kubo writes it, so that the CIDs are the same: a float that is a whole number has no point, although the
+//! specification wants one, and is read as an integer from then on.
 
+mod form;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -36,16 +42,17 @@ pub(super) fn encode(node: &Ipld) -> Result<Bytes, NodeError> {
     if has_reserved(node) {
         return Err(unfit("a map with the key \"/\" alone would be read as a link or as bytes"));
     }
-    serde_ipld_dagjson::to_vec(node).map(Bytes::from).map_err(|_| unfit("a number is too large, or no number"))
+    form::write(node).map_err(|_| unfit(NO_NUMBER))
 }
+
+const NO_NUMBER: &str = "a number is too large, or no number";
 
 /// JSON without the two special maps.
 pub(super) fn encode_plain(node: &Ipld) -> Result<Bytes, NodeError> {
     if !is_plain(node) {
         return Err(NodeError::Unfit { codec: "json", why: "it has neither links nor bytes" });
     }
-    let why = "a number is too large, or no number";
-    serde_ipld_dagjson::to_vec(node).map(Bytes::from).map_err(|_| NodeError::Unfit { codec: "json", why })
+    form::write(node).map_err(|_| NodeError::Unfit { codec: "json", why: NO_NUMBER })
 }
 
 fn is_plain(node: &Ipld) -> bool {
@@ -69,7 +76,7 @@ fn has_reserved(node: &Ipld) -> bool {
 }
 
 fn read(bytes: &[u8], links: Option<&mut Vec<Cid>>) -> Result<Ipld, NodeError> {
-    scan(bytes)?;
+    let bytes = &scan(bytes)?[..];
     let bad = |error: serde_json::Error| NodeError::Json { why: error.to_string() };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let node = Seed { links }.deserialize(&mut deserializer).map_err(bad)?;
@@ -92,9 +99,10 @@ fn is_within(node: &Ipld, depth: usize) -> bool {
     }
 }
 
-/// Looks for what the reader behind would not survive or would take for something else: depth, and integers of more than 64
-/// bits, which it reads as floats. All else is left to it.
-fn scan(bytes: &[u8]) -> Result<(), NodeError> {
+/// Looks for what the reader behind would not survive or would take for something else: depth, integers of more than 64 bits,
+/// and `-0`, which it reads as floats; of the last it gets the 0. All else is left to it.
+fn scan(bytes: &[u8]) -> Result<Cow<'_, [u8]>, NodeError> {
+    let mut scanned = Cow::Borrowed(bytes);
     let malformed = |why, offset| Err(NodeError::Malformed { codec: "dag-json", why, offset });
     let (mut depth, mut at) = (0usize, 0);
     while let Some(&byte) = bytes.get(at) {
@@ -110,13 +118,16 @@ fn scan(bytes: &[u8]) -> Result<(), NodeError> {
                 if is_integer && text.parse::<u64>().is_err() && text.parse::<i64>().is_err() {
                     return malformed("an integer of more than 64 bits", at);
                 }
+                if text == "-0" {
+                    scanned.to_mut()[at] = b' ';
+                }
                 at += number.len() - 1;
             }
             _ => {}
         }
         at += 1;
     }
-    Ok(())
+    Ok(scanned)
 }
 
 /// Bytes are two maps in one another, and an empty list is one more.
