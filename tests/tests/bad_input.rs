@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cidra_content::block::{Block, DAG_PB};
+use cidra_content::block::{Block, DAG_PB, RAW};
 
 use cidra_tests::suite::MIB;
 use cidra_tests::{Finished, Repository, sample};
@@ -138,34 +139,147 @@ fn get_refuses_what_stands_in_its_way_without_force() {
 #[test]
 fn a_hostile_folder_writes_nothing_outside_its_target() {
     let repository = Repository::new();
-    for names in [&["../x"][..], &["/x"], &["a/../../x"], &[".."], &["."], &[""], &["same", "same"], &["a\0b"]] {
-        let leaf = repository.cidra(["block", "put", "-"]).input(*b"payload").run().success().text().to_owned();
-        let leaf: cid::Cid = leaf.parse().expect("it prints a CID");
-        let folder = Block::new(DAG_PB, folder_of(names, &leaf));
-        let put = repository.cidra(["block", "put", "--cid-codec", "dag-pb", "-"]).input(folder.data().to_vec()).run();
-        assert_eq!(put.success().text(), folder.cid().to_string());
+    let leaf = put(&repository, b"payload", "raw");
+    for names in [
+        &["../x"][..],
+        &["/x"],
+        &["a/../../x"],
+        &[".."],
+        &["."],
+        &[""],
+        &["same", "same"],
+        &["a\0b"],
+        &["a", "a/b"],
+        &[&"x".repeat(256)],
+    ] {
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let folder = put(&repository, &folder_of(&names, &leaf), "dag-pb");
 
-        let got = repository.cidra(["--offline", "get", &folder.cid().to_string(), "-o", "out/inner"]).run();
+        let got = repository.cidra(["--offline", "get", &folder.to_string(), "-o", "out/inner"]).run();
 
         assert_ne!(got.code, Some(0), "{names:?} came out as if nothing were wrong");
         assert!(got.signal.is_none() && !got.stderr.is_empty(), "{names:?}: {got:?}");
-        let beside: Vec<_> = fs::read_dir(repository.folder()).expect("the test's own folder").flatten().collect();
-        assert!(
-            beside.iter().all(|entry| entry.file_name() == "repo" || entry.file_name() == "out"),
-            "{names:?}: {beside:?}"
-        );
+        assert_nothing_beside(&repository, "out");
+        assert!(!repository.file("out/inner").exists(), "{names:?}: part of it stands as if it were whole");
         assert!(!repository.file("out/x").exists(), "{names:?} wrote beside its target");
         // Not there where the refusal came before the first entry.
         let _ = fs::remove_dir_all(repository.file("out"));
     }
 }
 
+/// Names that mean something on one platform or another, or to a terminal, are names as any other here: what was added comes
+/// back, byte for byte, and nothing else. None of them reaches a terminal as it is.
+#[test]
+fn names_that_are_special_somewhere_come_out_as_they_are() {
+    let repository = Repository::new();
+    let longest = "x".repeat(255);
+    let mut names: Vec<&[u8]> = [
+        "CON",
+        "con",
+        "aux.txt",
+        "COM1",
+        "nul",
+        "a.",
+        "a ",
+        " a",
+        "...",
+        "a:b",
+        "C:",
+        "a\\b",
+        "..\\x",
+        "\\\\host\\x",
+        "a*?\"<>|",
+        "~",
+        "-rf",
+        ".git",
+        "%2e%2e%2fx",
+        "out.cidra-part",
+        "\n",
+        "a\rb",
+        "\u{1b}[2J",
+        "\u{7f}",
+        "\u{9b}2J",
+        "\u{202e}gpj",
+        &longest,
+    ]
+    .map(str::as_bytes)
+    .into();
+    names.push(b"\xff\xfe");
+    names.sort_unstable();
+    let leaf = put(&repository, b"payload", "raw");
+    let folder = put(&repository, &folder_of(&names, &leaf), "dag-pb").to_string();
+
+    repository.cidra(["--offline", "get", &folder, "-o", "out"]).run().success();
+
+    assert_eq!(names_in(&repository.file("out")), names);
+    for name in &names {
+        let file = repository.file("out").join(OsStr::from_bytes(name));
+        assert_eq!(fs::read(file).expect("it came out under its name"), b"payload");
+    }
+    assert_nothing_beside(&repository, "out");
+    let listed = repository.cidra(["--offline", "ls", &folder]).run().success();
+    assert_eq!(listed.lines().len(), names.len(), "{:?}", listed.lines());
+    assert!(!listed.text().chars().any(|shown| shown.is_control() && shown != '\n' || shown == '\u{202e}'));
+    // Alone, each is the name of a file in this folder.
+    for name in ["CON", "a ", "..\\x", "-rf", "\n", &longest] {
+        let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        fs::remove_dir_all(repository.file("out")).expect("it was fetched");
+        fs::create_dir(repository.file("out")).expect("the test's own folder");
+        let content = format!("ipfs://{folder}/{escaped}");
+
+        repository.cidra(["--offline", "get", &content, "-o", "out/"]).run().success();
+
+        assert_eq!(names_in(&repository.file("out")), [name.as_bytes()]);
+        assert_nothing_beside(&repository, "out");
+    }
+}
+
+/// One block of a few kilobytes within another makes ten thousand files; three levels would make a million.
+#[test]
+fn a_folder_that_expands_makes_no_more_files_than_are_allowed() {
+    let repository = Repository::new();
+    let leaf = put(&repository, b"", "raw");
+    let hundred: Vec<String> = (0..100).map(|number| format!("{number:02}")).collect();
+    let hundred: Vec<&[u8]> = hundred.iter().map(|name| name.as_bytes()).collect();
+    let below = put(&repository, &folder_of(&hundred, &leaf), "dag-pb");
+    let folder = put(&repository, &folder_of(&hundred, &below), "dag-pb").to_string();
+
+    let refused = repository.cidra(["--offline", "get", &folder, "-o", "out", "--max-entries", "10100"]).run().exits(1);
+
+    says(&refused, "--max-entries");
+    assert_eq!(names_in(repository.folder()), [b"repo"], "what was made is gone again");
+    repository.cidra(["--offline", "get", &folder, "-o", "out", "--max-entries", "10101"]).run().success();
+    assert_eq!(names_in(&repository.file("out/99")), hundred);
+}
+
+/// Stores a block whose CID is the one that is computed here.
+fn put(repository: &Repository, data: &[u8], codec: &str) -> cid::Cid {
+    let put = repository.cidra(["block", "put", "--cid-codec", codec, "-"]).input(data).run().success();
+    let cid = put.text().parse().expect("it prints a CID");
+    let codec = if codec == "raw" { RAW } else { DAG_PB };
+    assert_eq!(cid, *Block::new(codec, Bytes::copy_from_slice(data)).cid());
+    cid
+}
+
+fn names_in(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let mut names: Vec<Vec<u8>> =
+        entries.map(|entry| entry.expect("it is there").file_name().as_bytes().to_vec()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn assert_nothing_beside(repository: &Repository, target: &str) {
+    let beside = names_in(repository.folder());
+    assert!(beside.iter().all(|name| name == b"repo" || name == target.as_bytes()), "{beside:?}");
+}
+
 /// The dag-pb bytes of a UnixFS folder whose entries have these names and all lead to one block.
-fn folder_of(names: &[&str], leaf: &cid::Cid) -> Bytes {
+fn folder_of(names: &[&[u8]], leaf: &cid::Cid) -> Bytes {
     let mut out = Vec::new();
     for name in names {
         let mut link = field(1, &leaf.to_bytes());
-        link.extend(field(2, name.as_bytes()));
+        link.extend(field(2, name));
         link.extend([0x18, 7]);
         out.extend(field(2, &link));
     }
@@ -173,11 +287,13 @@ fn folder_of(names: &[&str], leaf: &cid::Cid) -> Bytes {
     out.into()
 }
 
-/// A protobuf field of bytes, shorter than 128.
+/// A protobuf field of bytes, shorter than 2^14.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(bytes.len()).expect("the test's own, short");
-    assert!(length < 128);
-    [&[number << 3 | 2, length], bytes].concat()
+    let length = match bytes.len() {
+        short @ 0..0x80 => vec![short as u8],
+        long => vec![long as u8 | 0x80, u8::try_from(long >> 7).expect("the test's own, short")],
+    };
+    [&[number << 3 | 2], &length[..], bytes].concat()
 }
 
 fn says(finished: &Finished, wanted: &str) {

@@ -38,9 +38,16 @@ pub(super) struct Arguments {
     /// Replace files that are there and different
     #[arg(short, long)]
     force: bool,
+    /// Make at most so many files and folders
+    #[arg(long, value_name = "N", default_value_t = MAX_ENTRIES)]
+    max_entries: u64,
     #[command(flatten)]
     fetching: Fetching,
 }
+
+/// A folder of a few kilobytes can name the same file millions of times, and a file system has only so many. Twice as many as
+/// the largest folder that is tested.
+const MAX_ENTRIES: u64 = 2_000_000;
 
 /// How it stands, as the node tells from time to time, and what it asks.
 #[derive(Default, Deserialize)]
@@ -59,7 +66,7 @@ struct State {
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
     let cid = arguments.path.path.cid.to_string();
     let target = Target::choose(&arguments.path.path, arguments.output.as_deref())?;
-    let mut writer = Writer::new(target, arguments.force)?;
+    let mut writer = Writer::new(target, arguments.force, arguments.max_entries)?;
     let searching = format!("looking for providers of {cid}");
     let mut progress = Progress::start(session.shows_progress(), &searching);
     let call = Call::new("cidra/get").argument(&arguments.path);

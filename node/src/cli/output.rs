@@ -148,9 +148,13 @@ pub(super) fn json(value: &impl Serialize) -> Outcome<String> {
 /// Enough that a long list or a file goes out in few system calls.
 const BUFFER: usize = 64 * 1024;
 
-/// A name for one line on a screen: control characters, which could move a cursor or forge a line, are escaped as Rust does.
+/// A name for one line on a screen: characters that could move a cursor, forge a line or turn what is read around, so that
+/// `gpj.exe` looks like `exe.jpg`, are escaped as Rust does.
 pub(super) fn printable(name: &str) -> String {
-    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    let is_unfit = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    name.chars().flat_map(|c| if is_unfit(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

@@ -42,9 +42,11 @@ impl Target {
         if self.folder == Path::new(".") { PathBuf::from(&self.name) } else { self.folder.join(&self.name) }
     }
 
-    /// The name under which it stands until it is complete.
+    /// The name under which it stands until it is complete. Of a name that leaves no room for the suffix, the end is left out.
     pub(super) fn part_name(&self) -> OsString {
-        OsString::from_vec([self.name.as_bytes(), PART_SUFFIX].concat())
+        let name = self.name.as_bytes();
+        let kept = name.len().min(MAX_NAME - PART_SUFFIX.len());
+        OsString::from_vec([&name[..kept], PART_SUFFIX].concat())
     }
 
     /// That name with its folder.
@@ -58,6 +60,8 @@ const STREAMS: [&str; 5] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self
 
 /// What is not complete ends in this.
 const PART_SUFFIX: &[u8] = b".cidra-part";
+/// Bytes of a name, on Linux and elsewhere.
+const MAX_NAME: usize = 255;
 
 fn own_name(content: &ContentPath) -> Outcome<OsString> {
     let name = match (&content.filename, content.segments.last()) {
@@ -112,6 +116,13 @@ mod tests {
         assert_eq!(path(&format!("{CID}/x"), Some("no/such/")), Path::new("no/such/x"));
         assert_eq!(path(&format!("{CID}/x"), Some("no/such")), Path::new("no/such"));
         assert_eq!(path(&format!("{CID}/x"), Some("y")), Path::new("y"));
+    }
+
+    #[test]
+    fn the_longest_name_has_a_part_that_is_not_longer() {
+        let part = |length: usize| Target { folder: ".".into(), name: "x".repeat(length).into() }.part_name();
+        assert_eq!(part(3), "xxx.cidra-part");
+        assert_eq!((part(244).len(), part(245).len(), part(255).len()), (255, 255, 255));
     }
 
     #[test]

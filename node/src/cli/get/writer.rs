@@ -19,6 +19,8 @@ use crate::cli::failure::{Failure, Outcome};
 pub(super) struct Writer {
     target: Target,
     force: bool,
+    /// Files and folders that may still come.
+    entries_left: u64,
     folder: Arc<Folder>,
     root: Option<Root>,
 }
@@ -42,10 +44,10 @@ enum Form {
 }
 
 impl Writer {
-    /// Opens the folder of the target, or makes it.
-    pub(super) fn new(target: Target, force: bool) -> Outcome<Self> {
+    /// Opens the folder of the target, or makes it. No more than `max_entries` files and folders are made.
+    pub(super) fn new(target: Target, force: bool, max_entries: u64) -> Outcome<Self> {
         let folder = Folder::named(&target.folder).map_err(|error| cannot_write(&target.folder, &error))?;
-        Ok(Self { target, force, folder: Arc::new(folder), root: None })
+        Ok(Self { target, force, entries_left: max_entries, folder: Arc::new(folder), root: None })
     }
 
     /// Where it is saved.
@@ -55,6 +57,8 @@ impl Writer {
 
     /// The next entry; the first is that of the whole.
     pub(super) fn entry(&mut self, entry: Entry) -> Outcome {
+        let Some(left) = self.entries_left.checked_sub(1) else { return Err(self.give_up()) };
+        self.entries_left = left;
         match &mut self.root {
             None => self.begin(entry),
             Some(Root::Folder(path, tree, _)) => {
@@ -119,6 +123,20 @@ impl Writer {
         }
         self.folder.rename(&part, &self.folder, &self.target.name, false).map_err(failed)?;
         Ok(saved)
+    }
+
+    /// There are too many entries: those that were made beside the place of the folder go again, as nobody asked for so many.
+    fn give_up(&mut self) -> Failure {
+        self.root = None;
+        let part = self.target.part_name();
+        if let Err(error) = self.folder.remove(&part) {
+            return cannot_write(&self.target.part_path(), &error);
+        }
+        let path = self.target.path();
+        Failure::failed(format!(
+            "{} would be more files and folders than are made unasked: --max-entries allows more",
+            path.display()
+        ))
     }
 
     fn begin(&mut self, entry: Entry) -> Outcome {

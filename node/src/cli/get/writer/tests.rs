@@ -9,7 +9,7 @@ use super::*;
 /// An entry of a tree, written shortly: a path that ends in `/` is a folder, `->` makes a symlink, `=` a file with a text.
 fn save(folder: &TempDir, force: bool, lines: &[&str]) -> Outcome<Saved> {
     let target = Target { folder: folder.path().to_owned(), name: "out".into() };
-    let mut writer = Writer::new(target, force)?;
+    let mut writer = Writer::new(target, force, 100)?;
     send(&mut writer, lines)?;
     writer.finish()
 }
@@ -49,7 +49,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn a_file_stands_under_its_name_only_when_it_is_whole() {
     let place = tempfile::tempdir().unwrap();
     let target = Target { folder: place.path().to_owned(), name: "out".into() };
-    let mut writer = Writer::new(target, false).unwrap();
+    let mut writer = Writer::new(target, false, 100).unwrap();
     let mut entry = Entry::new("", Kind::File);
     entry.size = Some(4);
     writer.entry(entry).unwrap();
@@ -66,7 +66,7 @@ fn a_file_stands_under_its_name_only_when_it_is_whole() {
 #[test]
 fn a_file_cut_short_is_not_put_in_its_place() {
     let place = tempfile::tempdir().unwrap();
-    let mut writer = Writer::new(Target { folder: place.path().to_owned(), name: "out".into() }, false).unwrap();
+    let mut writer = Writer::new(Target { folder: place.path().to_owned(), name: "out".into() }, false, 100).unwrap();
     let mut entry = Entry::new("", Kind::File);
     entry.size = Some(4);
     writer.entry(entry).unwrap();
@@ -167,7 +167,7 @@ fn pipes_sockets_and_devices_stay_whatever_is_said() {
                 };
                 let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
                 let target = Target { folder: place.path().to_owned(), name: top.into() };
-                let mut writer = Writer::new(target, force).unwrap();
+                let mut writer = Writer::new(target, force, 100).unwrap();
 
                 let failure = send(&mut writer, &lines).unwrap_err();
 
@@ -206,13 +206,35 @@ fn a_file_in_it_that_differs_is_refused_and_replaced_only_by_force() {
 }
 
 #[test]
+fn so_many_entries_are_made_and_no_more() {
+    let lines = ["/", "a/", "a/b=1", "c->a"];
+    for (there, most, left) in [(false, 3, &[][..]), (true, 3, &["out"][..])] {
+        let place = tempfile::tempdir().unwrap();
+        if there {
+            fs::create_dir(place.path().join("out")).unwrap();
+        }
+        let target = Target { folder: place.path().to_owned(), name: "out".into() };
+        let mut writer = Writer::new(target.clone(), false, most).unwrap();
+
+        let failure = send(&mut writer, &lines).unwrap_err();
+
+        assert!(failure.message().contains("--max-entries"), "{}", failure.message());
+        assert_eq!(names(place.path()), left);
+        let mut writer = Writer::new(target, false, most + 1).unwrap();
+        send(&mut writer, &lines).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(names(&place.path().join("out")), ["a", "c"]);
+    }
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
     for name in ["../x", "..", ".", "/x", "a/../../x", "a//b", "", "x\0y", "./x", "a/"] {
         let place = tempfile::tempdir().unwrap();
         let inside = place.path().join("inside");
         fs::create_dir(&inside).unwrap();
         let target = Target { folder: inside.clone(), name: "out".into() };
-        let mut writer = Writer::new(target, true).unwrap();
+        let mut writer = Writer::new(target, true, 100).unwrap();
         send(&mut writer, &["/", "a/"]).unwrap();
 
         let failure = writer.entry(Entry::new(name, Kind::File)).unwrap_err();
@@ -291,7 +313,7 @@ fn two_calls_do_not_write_to_one_place_at_once() {
     for line in ["=abc", "/"] {
         let place = tempfile::tempdir().unwrap();
         let target = Target { folder: place.path().to_owned(), name: "out".into() };
-        let mut first = Writer::new(target, false).unwrap();
+        let mut first = Writer::new(target, false, 100).unwrap();
         send(&mut first, &[line]).unwrap();
 
         assert!(save(&place, false, &[line]).unwrap_err().message().contains("another command"));
@@ -305,7 +327,7 @@ fn two_calls_do_not_write_to_one_place_at_once() {
 fn modes_and_times_are_set_but_no_rights_of_others() {
     let place = tempfile::tempdir().unwrap();
     let target = Target { folder: place.path().to_owned(), name: "out".into() };
-    let mut writer = Writer::new(target, false).unwrap();
+    let mut writer = Writer::new(target, false, 100).unwrap();
     let mtime = Some(crate::api::tree::Mtime { secs: -5, nanos: 7 });
     writer.entry(Entry { mode: Some(0o500), mtime, ..Entry::new("", Kind::Directory) }).unwrap();
     writer.entry(Entry { mode: Some(0o4755), mtime, ..Entry::new("a", Kind::File) }).unwrap();
