@@ -27,9 +27,29 @@ enum Command {
     Peers(Peers),
     Connect(Connect),
     Disconnect(Disconnect),
-    /// List the addresses that are known of peers
-    #[command(after_help = "Example:\n  cidra swarm addrs")]
-    Addrs,
+    Addrs(Addresses),
+}
+
+/// List the addresses that are known of peers
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra swarm addrs\n  cidra swarm addrs local --id")]
+struct Addresses {
+    #[command(subcommand)]
+    command: Option<OwnAddresses>,
+}
+
+#[derive(Clone, Subcommand)]
+enum OwnAddresses {
+    /// List the addresses that this node listens on
+    #[command(after_help = "Example:\n  cidra swarm addrs listen")]
+    Listen,
+    /// List the addresses that this node tells others
+    #[command(after_help = "Example:\n  cidra swarm addrs local --id")]
+    Local {
+        /// With the id of this node at the end
+        #[arg(long)]
+        id: bool,
+    },
 }
 
 /// List the peers that are connected
@@ -76,7 +96,13 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
             let peers = arguments.peers.into_iter().map(|peer| as_address(peer.0));
             strings(Call::new("swarm/disconnect").arguments(peers), session).await
         }
-        Command::Addrs => addresses(session).await,
+        Command::Addrs(Addresses { command: None }) => addresses(session).await,
+        Command::Addrs(Addresses { command: Some(OwnAddresses::Listen) }) => {
+            strings(Call::new("swarm/addrs/listen"), session).await
+        }
+        Command::Addrs(Addresses { command: Some(OwnAddresses::Local { id }) }) => {
+            strings(Call::new("swarm/addrs/local").flag("id", id), session).await
+        }
     }
 }
 
