@@ -20,10 +20,19 @@ pub struct Host {
 impl Lan {
     /// A network of so many hosts; `None`, and a line that says so, where this user may not make one.
     pub fn of(count: usize) -> Option<Lan> {
+        Lan::with_addresses(count, "10.111.0.", 24)
+    }
+
+    /// The same of IPv6.
+    pub fn of_ip6(count: usize) -> Option<Lan> {
+        Lan::with_addresses(count, "fd00:111::", 64)
+    }
+
+    fn with_addresses(count: usize, network: &str, prefix_length: u8) -> Option<Lan> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let prefix = format!("cidra-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let mut lan = Lan { prefix, hosts: vec![] };
-        match lan.build(count) {
+        match lan.build(count, network, prefix_length) {
             Ok(()) => Some(lan),
             Err(why) => {
                 println!("skipped: no network namespaces here ({why})");
@@ -59,21 +68,24 @@ impl Lan {
         link[0]["stats64"]["rx"]["bytes"].as_u64().expect("an interface counts")
     }
 
-    fn build(&mut self, count: usize) -> Result<(), String> {
+    fn build(&mut self, count: usize, network: &str, prefix_length: u8) -> Result<(), String> {
         let switch = self.switch();
         ip(&["netns", "add", &switch])?;
         ip(&["-n", &switch, "link", "add", "switch", "type", "bridge"])?;
         ip(&["-n", &switch, "link", "set", "switch", "up"])?;
         for number in 0..count {
             let namespace = format!("{}-{number}", self.prefix);
-            let host = Host { namespace: namespace.clone(), address: format!("10.111.0.{}", number + 1) };
+            let host = Host { namespace: namespace.clone(), address: format!("{network}{}", number + 1) };
             ip(&["netns", "add", &namespace])?;
             self.hosts.push(host.clone());
             let port = format!("port{number}");
             let peer = ["peer", "name", "eth0", "netns", &namespace];
             ip(&[&["-n", &switch, "link", "add", &port, "type", "veth"][..], &peer].concat())?;
             ip(&["-n", &switch, "link", "set", &port, "master", "switch", "up"])?;
-            ip(&["-n", &namespace, "address", "add", &format!("{}/24", host.address), "dev", "eth0"])?;
+            let address = format!("{}/{prefix_length}", host.address);
+            // Nobody else has it: there is nothing to wait for.
+            let at_once: &[&str] = if network.contains(':') { &["nodad"] } else { &[] };
+            ip(&[&["-n", &namespace, "address", "add", &address, "dev", "eth0"], at_once].concat())?;
             ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
             ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
         }

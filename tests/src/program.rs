@@ -79,6 +79,15 @@ impl Call {
         call.arg("-c").arg(line)
     }
 
+    /// This test executable, of which it runs one test that is ignored otherwise: a part of a test in a process of its own.
+    pub fn test(name: &str) -> Call {
+        let mut call = Call::new(Program::Cidra);
+        let executable = env::current_exe().expect("a test knows its own executable");
+        call.command = rebuilt(&call.command, executable.as_ref(), &[]);
+        call.shown = "a test".to_owned();
+        call.args([name, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+    }
+
     /// Has it run on a host of a network.
     pub fn on(mut self, host: &Host) -> Call {
         let [program, arguments @ ..] = host.prefix();

@@ -6,11 +6,11 @@
 //! when it is the one that the packet came from: nobody can send this node to others. Each socket reads so many packets in a
 //! second and hands on so many findings; what is more is dropped.
 
+mod group;
 mod neighbours;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cidra_content::mdns::{self, Message};
@@ -18,20 +18,19 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use self::group::Group;
 pub(super) use self::neighbours::Neighbours;
-use super::address::{is_loopback, is_unspecified, peer_of};
+use super::address::peer_of;
 
 /// Asking and answering on the local network. Dropping it ends that.
 pub(super) struct Mdns {
     here: PeerId,
     instance: String,
-    interfaces: BTreeMap<Ipv4Addr, Interface>,
+    interfaces: BTreeMap<IpAddr, Interface>,
     listening: watch::Sender<Vec<Multiaddr>>,
     sink: mpsc::Sender<Found>,
     found: mpsc::Receiver<Found>,
@@ -78,12 +77,12 @@ impl Mdns {
             if self.interfaces.contains_key(&ip) {
                 continue;
             }
-            match open(ip) {
-                Ok(socket) => {
+            match Group::join(ip) {
+                Ok(group) => {
                     tracing::debug!(%ip, "looking for peers on the local network");
                     let speaker = Speaker {
                         ip,
-                        socket,
+                        group,
                         here: self.here,
                         instance: self.instance.clone(),
                         listening: self.listening.subscribe(),
@@ -100,56 +99,37 @@ impl Mdns {
 
 /// Findings that wait for the driver; more are dropped, and said again by whoever is there.
 const MAX_FOUND: usize = 64;
-/// Interfaces that are spoken on; machines with containers have many.
+/// Addresses that are spoken from, those of IPv4 first; machines with containers have many.
 const MAX_INTERFACES: usize = 16;
 /// Letters in this node's name among services.
 const INSTANCE: usize = 32;
 
 /// The addresses of this machine at which the node listens, each the address of an interface.
-fn interfaces(addresses: &[Multiaddr]) -> Vec<Ipv4Addr> {
-    let mut ips: Vec<Ipv4Addr> = addresses.iter().filter_map(ip4).filter(is_local).collect();
+fn interfaces(addresses: &[Multiaddr]) -> Vec<IpAddr> {
+    let mut ips: Vec<IpAddr> = addresses.iter().filter_map(ip).filter(is_local).collect();
     ips.sort();
     ips.dedup();
     ips
 }
 
-fn is_local(ip: &Ipv4Addr) -> bool {
-    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()
+/// Link-local addresses of IPv6 are left out, as nobody can be met at one without saying on which interface.
+fn is_local(ip: &IpAddr) -> bool {
+    let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && !is_link_local
 }
 
-fn ip4(address: &Multiaddr) -> Option<Ipv4Addr> {
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip),
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
         _ => None,
     }
 }
 
-/// A socket for the group on one interface. It is bound to the group's address, so that it takes no packet from other programs
-/// of this machine that speak multicast DNS too.
-fn open(ip: Ipv4Addr) -> io::Result<UdpSocket> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    bind(&socket, &SocketAddrV4::new(GROUP, PORT))?;
-    sockopt::set_ip_add_membership(&socket, &GROUP, &ip)?;
-    sockopt::set_ip_multicast_if(&socket, &ip)?;
-    // Another node on this machine is a neighbour, too.
-    sockopt::set_ip_multicast_loop(&socket, true)?;
-    sockopt::set_ip_multicast_ttl(&socket, TTL)?;
-    UdpSocket::from_std(socket.into())
-}
-
-/// RFC 6762, section 3.
-const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const PORT: u16 = 5353;
-/// RFC 6762, section 11: so that others may check that it did not pass a router.
-const TTL: u32 = 255;
-
 /// What is said and heard on one interface.
 struct Speaker {
-    ip: Ipv4Addr,
-    socket: UdpSocket,
+    ip: IpAddr,
+    group: Group,
     here: PeerId,
     instance: String,
     listening: watch::Receiver<Vec<Multiaddr>>,
@@ -167,10 +147,10 @@ impl Speaker {
         let mut quota = Quota::default();
         loop {
             tokio::select! {
-                received = self.socket.recv_from(&mut packet), if quota.is_open() => {
+                received = self.group.hear(&mut packet), if quota.is_open() => {
                     quota.take(Instant::now());
                     match received {
-                        Ok((len, from)) if self.hear(&packet[..len], from.ip()) => {
+                        Ok((len, from)) if self.hear(&packet[..len], from) => {
                             let soonest = answered.map_or_else(Instant::now, |last: Instant| last + ANSWER_EVERY);
                             answer.get_or_insert(soonest.max(Instant::now()));
                         }
@@ -224,20 +204,19 @@ impl Speaker {
     }
 
     async fn say(&self, packet: &[u8]) {
-        if let Err(error) = self.socket.send_to(packet, SocketAddr::from((GROUP, PORT))).await {
+        if let Err(error) = self.group.say(packet).await {
             tracing::debug!(ip = %self.ip, %error, "cannot speak on the local network");
         }
     }
 
-    /// Where this node is, for those on this interface: the interface's own addresses, then those of IPv6.
+    /// Where this node is, for those on this interface: the interface's own addresses, then, for those who believe it, those of
+    /// IPv6.
     fn addresses(&self) -> Vec<String> {
         let listening = self.listening.borrow();
-        let on_this = listening.iter().filter(|address| ip4(address) == Some(self.ip));
-        let of_ip6 = listening.iter().filter(|address| {
-            matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if !ip.is_unicast_link_local())
-                && !is_loopback(address)
-                && !is_unspecified(address)
-        });
+        let on_this = listening.iter().filter(|address| ip(address) == Some(self.ip));
+        let of_ip6 = listening
+            .iter()
+            .filter(|address| self.ip.is_ipv4() && ip(address).is_some_and(|ip| ip.is_ipv6() && is_local(&ip)));
         on_this.chain(of_ip6).map(|address| format!("{address}/p2p/{}", self.here)).collect()
     }
 }
@@ -282,7 +261,7 @@ fn findings(addresses: &[String], from: IpAddr, here: PeerId) -> Vec<Found> {
     for address in addresses {
         let Ok(address) = address.parse::<Multiaddr>() else { continue };
         let Some(peer) = peer_of(&address).filter(|peer| *peer != here) else { continue };
-        if ip4(&address).map(IpAddr::V4) != Some(from) {
+        if ip(&address) != Some(from) {
             continue;
         }
         match found.iter_mut().find(|found| found.peer == peer) {
@@ -299,11 +278,17 @@ mod tests {
 
     #[test]
     fn nothing_is_said_on_loopback() {
-        let addresses =
-            ["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip6/::1/tcp/1", "/ip4/10.0.0.1/udp/1/quic-v1"];
+        let addresses = [
+            "/ip6/fd00::1/tcp/1",
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/10.0.0.1/tcp/1",
+            "/ip6/::1/tcp/1",
+            "/ip6/fe80::1/tcp/1",
+            "/ip4/10.0.0.1/udp/1/quic-v1",
+        ];
         let addresses = addresses.map(|text| text.parse().unwrap());
 
-        assert_eq!(interfaces(&addresses), [Ipv4Addr::new(10, 0, 0, 1)]);
+        assert_eq!(interfaces(&addresses), ["10.0.0.1", "fd00::1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
     }
 
     #[test]
@@ -324,6 +309,8 @@ mod tests {
         let found = findings(&said, "10.0.0.2".parse().unwrap(), here);
 
         assert_eq!(found, [Found { peer, addresses: vec![said[0].parse().unwrap()] }]);
+        let found = findings(&said, "2001:db8::1".parse().unwrap(), here);
+        assert_eq!(found, [Found { peer, addresses: vec![said[3].parse().unwrap()] }]);
     }
 
     #[tokio::test]

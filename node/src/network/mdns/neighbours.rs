@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 /// The peers that were heard of.
@@ -34,9 +35,11 @@ impl Neighbours {
         let fresh = || Neighbour { addresses: vec![], heard: now, due: now, pause: FIRST_PAUSE, dialling: false };
         let neighbour = self.peers.entry(peer).or_insert_with(fresh);
         neighbour.heard = now;
-        // Where it was before it is no longer, or it would have said so in the same packet.
-        neighbour.addresses = addresses;
-        neighbour.addresses.truncate(MAX_OF_ONE);
+        // Where it was before it is no longer, or it would have said so in the same packet; what it says from an address of IPv6
+        // says nothing about those of IPv4.
+        let family = addresses.first().map(is_ip6);
+        let others = std::mem::take(&mut neighbour.addresses).into_iter().filter(|other| Some(is_ip6(other)) != family);
+        neighbour.addresses = addresses.into_iter().take(MAX_OF_FAMILY).chain(others).collect();
     }
 
     /// Whom to dial, and where, of those that `is_connected` says are not there.
@@ -48,8 +51,12 @@ impl Neighbours {
         let under_way = self.peers.values().filter(|neighbour| neighbour.dialling).count();
         let room = MAX_DIALS.saturating_sub(under_way).min(MAX_DIALS.saturating_sub(self.begun));
         let idle = self.peers.iter_mut().filter(|(_, neighbour)| !neighbour.dialling && neighbour.due <= now);
-        let away = idle.filter(|(peer, _)| !is_connected(peer)).take(room);
+        let mut away: Vec<_> = idle.filter(|(peer, _)| !is_connected(peer)).collect();
+        // Whoever waits longest first: a flood holds nobody up for longer than a round of all takes.
+        away.sort_by_key(|(_, neighbour)| neighbour.due);
         let due: Vec<_> = away
+            .into_iter()
+            .take(room)
             .map(|(peer, neighbour)| {
                 neighbour.dialling = true;
                 (*peer, neighbour.addresses.clone())
@@ -92,14 +99,18 @@ impl Neighbours {
 
 /// Peers that are remembered; one more takes the place of the one that was heard of longest ago.
 const MAX_NEIGHBOURS: usize = 256;
-/// Addresses of one peer; the rest is left out.
-const MAX_OF_ONE: usize = 4;
+/// Addresses of IPv4, and of IPv6, of one peer; the rest is left out.
+const MAX_OF_FAMILY: usize = 4;
 /// Dials under way at a time, and begun within a second.
 const MAX_DIALS: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Longer than the longest pause between two questions, so that one answer may be lost.
 const REMEMBERED: Duration = Duration::from_secs(300);
+
+fn is_ip6(address: &Multiaddr) -> bool {
+    matches!(address.iter().next(), Some(Protocol::Ip6(_)))
+}
 
 #[cfg(test)]
 mod tests {
@@ -116,11 +127,11 @@ mod tests {
         let now = Instant::now();
         let mut neighbours = Neighbours::default();
         for number in 0..MAX_NEIGHBOURS + 1 {
-            let addresses = (0..MAX_OF_ONE + 1).map(address).collect();
+            let addresses = (0..MAX_OF_FAMILY + 1).map(address).collect();
             neighbours.handle_heard(PeerId::random(), addresses, now + SECOND * number as u32 / 1000);
         }
         assert_eq!(neighbours.peers.len(), MAX_NEIGHBOURS);
-        assert!(neighbours.peers.values().all(|neighbour| neighbour.addresses.len() == MAX_OF_ONE));
+        assert!(neighbours.peers.values().all(|neighbour| neighbour.addresses.len() == MAX_OF_FAMILY));
 
         let first = neighbours.due(now + SECOND, |_| false);
         assert_eq!(first.len(), MAX_DIALS);
@@ -131,6 +142,35 @@ mod tests {
         let second = neighbours.due(now + SECOND * 2, |_| false);
 
         assert!(second.len() == MAX_DIALS && second.iter().all(|dial| !first.contains(dial)));
+    }
+
+    #[test]
+    fn whoever_waits_longest_is_dialled_first() {
+        let now = Instant::now();
+        for _ in 0..10 {
+            let mut neighbours = Neighbours::default();
+            let first = PeerId::random();
+            neighbours.handle_heard(first, vec![address(1)], now);
+            for _ in 0..MAX_NEIGHBOURS - 1 {
+                neighbours.handle_heard(PeerId::random(), vec![address(1)], now + SECOND);
+            }
+
+            assert_eq!(neighbours.due(now + SECOND, |_| false)[0].0, first);
+        }
+    }
+
+    #[test]
+    fn what_a_peer_says_over_ip6_leaves_its_addresses_of_ip4() {
+        let now = Instant::now();
+        let (peer, ip6) = (PeerId::random(), "/ip6/fd00::1/tcp/1".parse::<Multiaddr>().unwrap());
+        let mut neighbours = Neighbours::default();
+        neighbours.handle_heard(peer, vec![address(1), address(2)], now);
+        neighbours.handle_heard(peer, vec![ip6.clone()], now);
+        assert_eq!(neighbours.addresses(&peer), [ip6.clone(), address(1), address(2)]);
+
+        neighbours.handle_heard(peer, vec![address(3)], now);
+
+        assert_eq!(neighbours.addresses(&peer), [address(3), ip6]);
     }
 
     #[test]
