@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn who_always_wants_more_gets_the_rate() {
-        for rate in [20_000, 2_000_000, 1 << 34] {
+        for rate in [20_000, 2_000_000, 200_000_000] {
             let mut bucket = bucket(rate);
             let (mut now, mut bytes) = (start(), 0);
             for _ in 0..100_000 {

@@ -7,6 +7,7 @@ mod fetching;
 mod limits;
 mod net;
 mod serving;
+mod watchdog;
 
 use std::time::Instant;
 

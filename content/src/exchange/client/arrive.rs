@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use cid::Cid;
 
 use super::Client;
-use super::session::Member;
 use super::want::{Said, Seek, Stage};
 use crate::block::Links;
 use crate::exchange::message::{MAX_CIDS, RequestId};
-use crate::exchange::{Action, Peer};
+use crate::exchange::{Action, Peer, SessionId};
 
 /// A copy of a wanted block on its way into the store.
 #[derive(Debug)]
@@ -107,8 +106,12 @@ impl<P: Peer> Client<P> {
             return false;
         }
         self.counters.blocks_received += 1;
-        for session in self.sessions.values_mut().filter(|session| session.wants.contains(cid)) {
-            let member = session.members.entry(peer.clone()).or_insert_with(|| Member::new(false));
+        let concerned = self.sessions.iter().filter(|(_, session)| session.wants.contains(cid));
+        let concerned: Vec<SessionId> = concerned.map(|(id, _)| *id).collect();
+        for id in concerned {
+            self.admit(id, peer, false);
+            let session = self.sessions.get_mut(&id);
+            let Some(member) = session.and_then(|session| session.members.get_mut(peer)) else { continue };
             member.bytes += len as u64;
             member.refusals = 0;
             member.dry_until = None;
@@ -181,8 +184,11 @@ impl<P: Peer> Client<P> {
             want.say(peer.clone(), Said::Lacks);
             for id in want.sessions.keys() {
                 let member = self.sessions.get_mut(id).and_then(|session| session.members.get_mut(peer));
-                if let Some(member) = member.filter(|_| asked) {
-                    member.refused(cid, now);
+                match member {
+                    Some(member) if asked => member.refused(cid, now),
+                    // Said without being asked, or late: no reason to leave it in peace.
+                    Some(member) => member.spotless = false,
+                    None => {}
                 }
             }
             self.forget_asker(cid, peer);

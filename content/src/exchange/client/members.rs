@@ -48,9 +48,7 @@ impl<P: Peer> Client<P> {
         for id in ids {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             match session.candidates.remove(peer) {
-                Some(candidate) => {
-                    session.admit(peer, candidate.referred);
-                }
+                Some(candidate) => self.admit(id, peer, candidate.referred),
                 None if session.members.contains_key(peer) => {}
                 None => self.ask_whether(id, peer, &self.sought(id), now),
             }
@@ -60,15 +58,25 @@ impl<P: Peer> Client<P> {
 
     /// Peers said to hold something of this download: connected ones join, others are dialled.
     pub(super) fn meet(&mut self, id: SessionId, peers: Vec<P>, referred: bool, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
         for peer in peers {
             if self.partners.contains_key(&peer) {
-                session.admit(&peer, referred);
-            } else {
+                self.admit(id, &peer, referred);
+            } else if let Some(session) = self.sessions.get_mut(&id) {
                 session.hear_of(peer, referred);
             }
         }
         self.wake(now);
+    }
+
+    /// The peer takes part from here on. It may have been asked before, when it was just connected, and have refused.
+    pub(super) fn admit(&mut self, id: SessionId, peer: &P, partial: bool) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.members.contains_key(peer)) else {
+            return;
+        };
+        let refused = session.wants.iter().any(|cid| self.wants.get(cid).is_some_and(|want| want.was_refused(peer)));
+        if let Some(member) = session.admit(peer, partial) {
+            member.spotless &= !refused;
+        }
     }
 
     pub(super) fn dial(&mut self, id: SessionId, hungry: bool, now: Instant) {
@@ -86,7 +94,7 @@ impl<P: Peer> Client<P> {
 }
 
 impl<P: Peer> Session<P> {
-    /// The peer takes part from here on. `None` when there are too many, or it lied.
+    /// The peer takes part. `None` when there are too many, or it lied.
     pub(super) fn admit(&mut self, peer: &P, partial: bool) -> Option<&mut Member> {
         if self.is_banned(peer) || (self.members.len() >= MOST_MEMBERS && !self.members.contains_key(peer)) {
             return None;

@@ -22,6 +22,12 @@ impl<P: Peer> Client<P> {
             for cid in owed {
                 if let Some(want) = self.wants.get_mut(&cid) {
                     want.say(peer.clone(), Said::Silent);
+                    for id in want.sessions.keys() {
+                        let member = self.sessions.get_mut(id).and_then(|session| session.members.get_mut(&peer));
+                        if let Some(member) = member {
+                            member.spotless = false;
+                        }
+                    }
                 }
                 self.forget_asker(&cid, &peer);
             }

@@ -42,9 +42,11 @@ impl<P: Peer> Client<P> {
                 continue;
             };
             want.say(peer.clone(), Said::Has);
-            for id in want.sessions.keys() {
-                let Some(session) = self.sessions.get_mut(id) else { continue };
-                if let Some(member) = session.admit(peer, false) {
+            let ids: Vec<SessionId> = want.sessions.keys().copied().collect();
+            for id in ids {
+                self.admit(id, peer, false);
+                let session = self.sessions.get_mut(&id);
+                if let Some(member) = session.and_then(|session| session.members.get_mut(peer)) {
                     member.note(cid);
                 }
             }

@@ -53,7 +53,7 @@ pub(super) struct Member {
     pub(super) has: BTreeSet<Cid>,
     /// In a row.
     pub(super) refusals: u32,
-    /// Has never refused anything nor been late: surely it may be asked for whatever nobody was asked for.
+    /// Has never refused anything, nor been late or silent: surely it may be asked for whatever nobody was asked for.
     pub(super) spotless: bool,
     /// Refused so much that it is asked only for what it says it has, until then.
     pub(super) dry_until: Option<Instant>,

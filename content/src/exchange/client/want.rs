@@ -85,6 +85,11 @@ impl<P: Ord> Want<P> {
             }
     }
 
+    /// Whether this peer has said, or shown, that it does not send the block.
+    pub(super) fn was_refused(&self, peer: &P) -> bool {
+        self.said.get(peer).is_some_and(|said| !matches!(said, Said::Has | Said::Queried(_)))
+    }
+
     pub(super) fn is_queried(&self, now: Instant) -> bool {
         self.said.values().any(|said| matches!(said, Said::Queried(at) if now.duration_since(*at) < QUERY_PATIENCE))
     }

@@ -2,9 +2,9 @@
 
 use cid::Cid;
 
-use super::Client;
 use super::session::RootSearch;
 use super::want::{Seek, Stage, Want};
+use super::{Client, TICK};
 use crate::exchange::{Peer, SessionId};
 
 impl<P: Peer> Client<P> {
@@ -38,7 +38,9 @@ impl<P: Peer> Client<P> {
         }
         match want.seek {
             Seek::Searching => self.searches.contains_key(cid),
-            Seek::Resting(_) | Seek::Searched => true,
+            Seek::Resting(until) => now <= until + 2 * TICK,
+            // The next tick concludes, or asks those who are still being dialled.
+            Seek::Searched => !self.hungry(id, now).is_empty(),
             Seek::Idle => match session.root_search {
                 RootSearch::Running => self.searches.contains_key(&session.root),
                 // The next tick looks after it.

@@ -166,6 +166,12 @@ impl Net {
         }
     }
 
+    /// A search for any block finds it from here on.
+    pub(super) fn announce_all(&mut self, node: Name) {
+        let blocks: Vec<Cid> = self.links.keys().copied().collect();
+        blocks.iter().for_each(|cid| self.announce(node, cid));
+    }
+
     pub(super) fn announce(&mut self, node: Name, cid: &Cid) {
         self.records.entry(*cid).or_default().insert(node);
     }
