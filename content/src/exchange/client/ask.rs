@@ -131,7 +131,7 @@ impl<P: Peer> Client<P> {
                 }
             }
         }
-        if self.sessions[&id].crowd {
+        if self.sessions[&id].members.values().any(|member| !member.credits.is_empty()) {
             cids.iter().for_each(|cid| self.strike_from_credits(cid, None));
         }
         self.say_want(id, peer, request, cids.to_vec(), Credit::All, Kind::Block, priority);

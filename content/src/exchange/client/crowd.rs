@@ -197,7 +197,12 @@ impl<P: Peer> Client<P> {
         if cids.is_empty() {
             return;
         }
-        cids = self.random.draw(&cids, MOST_LISTED);
+        // Of one who asks alone a source takes what is listed first; several must not all take the same.
+        let sources = session.members.values().filter(|member| !member.partial).count();
+        if session.crowd || sources > 1 {
+            cids = self.random.draw(&cids, MOST_LISTED);
+        }
+        cids.truncate(MOST_LISTED);
         self.ask_for_any(id, peer, allowed - used, cids, now);
     }
 

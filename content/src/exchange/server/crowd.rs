@@ -79,6 +79,11 @@ impl<P: Peer> Crowds<P> {
         true
     }
 
+    /// Whether more than one asks for it.
+    pub(super) fn is_crowd(&self, root: &Cid) -> bool {
+        self.crowds.get(root).is_some_and(|crowd| crowd.askers.len() > 1)
+    }
+
     pub(super) fn sent_count(&self, root: &Cid, cid: &Cid) -> u32 {
         self.crowds.get(root).and_then(|crowd| crowd.sent.get(cid)).copied().unwrap_or(0)
     }

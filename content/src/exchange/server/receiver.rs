@@ -1,8 +1,8 @@
 //! What one peer wants of us and what is on its way to it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use cid::Cid;
@@ -48,17 +48,18 @@ pub(super) struct Request {
     /// How many more the peer lets us choose; `None`: all.
     pub(super) credit: Option<u32>,
     priority: i32,
-    /// Not looked up yet.
-    locating: BTreeSet<Cid>,
+    /// Not looked up yet, each with its number in the order of asking.
+    locating: BTreeMap<Cid, u64>,
     /// Here, and to be sent.
     ready: BTreeMap<Cid, Ready>,
     /// Not here; a Bitswap peer wants them still when they come.
-    unmet: BTreeSet<Cid>,
+    unmet: BTreeMap<Cid, u64>,
 }
 
 #[derive(Debug)]
 struct Ready {
     len: u32,
+    order: u64,
     place: Option<Place>,
 }
 
@@ -114,7 +115,7 @@ impl Receiver {
             return (Vec::new(), Vec::new());
         }
         let mut refused = Vec::new();
-        let mut locating = BTreeSet::new();
+        let mut locating = BTreeMap::new();
         let mut wanted = self.wanted();
         for cid in want.cids.iter().take(MAX_CIDS) {
             if wanted + locating.len() >= MAX_WANTED {
@@ -127,17 +128,18 @@ impl Receiver {
                 }
                 wanted -= 1;
             }
-            locating.insert(*cid);
+            self.next_order += 1;
+            locating.entry(*cid).or_insert(self.next_order);
         }
         let credit = match want.credit {
             Credit::All => None,
             Credit::Any(count) => Some(count),
         };
-        let cids: Vec<Cid> = locating.iter().copied().collect();
+        let cids: Vec<Cid> = locating.keys().copied().collect();
         if !cids.is_empty() {
             self.looking_up.insert(want.request, cids.len());
             let (root, kind, priority) = (want.root, want.kind, want.priority);
-            let (ready, unmet) = (BTreeMap::new(), BTreeSet::new());
+            let (ready, unmet) = (BTreeMap::new(), BTreeMap::new());
             self.requests.insert(want.request, Request { root, kind, credit, priority, locating, ready, unmet });
         }
         (cids, refused)
@@ -167,18 +169,19 @@ impl Receiver {
     /// The look-up of a block ended: it is here, so long. False: it was cancelled before.
     pub(super) fn located(&mut self, request: RequestId, cid: &Cid, len: u32) -> bool {
         let Some(entry) = self.requests.get_mut(&request) else { return false };
-        if !entry.locating.remove(cid) && !entry.unmet.remove(cid) {
-            return false;
-        }
+        let asked = entry.locating.remove(cid);
+        let Some(order) = asked.into_iter().chain(entry.unmet.remove(cid)).next() else { return false };
         if entry.kind == Kind::Have {
             self.drop_if_answered(request);
             return true;
         }
-        let place = entry.credit.is_none().then_some({
-            self.next_order += 1;
-            (Reverse(entry.priority), cid.codec() == RAW, self.next_order)
-        });
-        entry.ready.insert(*cid, Ready { len, place });
+        if entry.credit.is_none() && self.sending.keys().any(|(_, sent)| sent == cid) {
+            // It was chosen for the peer before this came, and is on its way.
+            self.drop_if_answered(request);
+            return false;
+        }
+        let place = entry.credit.is_none().then_some((Reverse(entry.priority), cid.codec() == RAW, order));
+        entry.ready.insert(*cid, Ready { len, order, place });
         if let Some(place) = place {
             self.queue.insert(place, (request, *cid));
         }
@@ -188,11 +191,9 @@ impl Receiver {
     /// The look-up ended: it is not here. False: it was cancelled before.
     pub(super) fn not_located(&mut self, request: RequestId, cid: &Cid) -> bool {
         let Some(entry) = self.requests.get_mut(&request) else { return false };
-        if !entry.locating.remove(cid) {
-            return false;
-        }
+        let Some(order) = entry.locating.remove(cid) else { return false };
         if !self.protocol.native {
-            entry.unmet.insert(*cid);
+            entry.unmet.insert(*cid, order);
         }
         self.drop_if_answered(request);
         true
@@ -200,12 +201,12 @@ impl Receiver {
 
     /// What of the request was not looked up yet.
     pub(super) fn locating(&self, request: RequestId) -> Vec<Cid> {
-        self.requests.get(&request).map(|entry| entry.locating.iter().copied().collect()).unwrap_or_default()
+        self.requests.get(&request).map(|entry| entry.locating.keys().copied().collect()).unwrap_or_default()
     }
 
     /// Requests that wait for this block, which has come into the store.
     pub(super) fn waiting_for(&self, cid: &Cid) -> Vec<RequestId> {
-        let waits = |entry: &Request| entry.unmet.contains(cid) || entry.locating.contains(cid);
+        let waits = |entry: &Request| entry.unmet.contains_key(cid) || entry.locating.contains_key(cid);
         self.requests.iter().filter(|(_, entry)| waits(entry)).map(|(id, _)| *id).collect()
     }
 
@@ -217,8 +218,9 @@ impl Receiver {
         self.queue.first_key_value().is_some_and(|((_, leaf, _), _)| !leaf)
     }
 
-    /// Takes the next block out of what is wanted. Where the peer lets us choose, `rank` says which: the least.
-    pub(super) fn take_next(&mut self, mut rank: impl FnMut(Option<Cid>, &Cid) -> (u32, u64)) -> Option<Next> {
+    /// Takes the next block out of what is wanted. Where the peer lets us choose, `rank` says which, by its root and its number in
+    /// the order of asking: the least.
+    pub(super) fn take_next(&mut self, mut rank: impl FnMut(Option<Cid>, &Cid, u64) -> (u32, u64)) -> Option<Next> {
         if let Some((_, (request, cid))) = self.queue.pop_first() {
             let entry = self.requests.get_mut(&request)?;
             let (root, ready) = (entry.root, entry.ready.remove(&cid)?);
@@ -227,7 +229,8 @@ impl Receiver {
         }
         let (request, entry) = self.requests.iter_mut().find(|(_, entry)| entry.can_choose())?;
         let (request, root) = (*request, entry.root);
-        let cid = *entry.ready.keys().min_by_key(|cid| rank(root, cid))?;
+        let (cid, _) = entry.ready.iter().min_by_key(|(cid, ready)| rank(root, cid, ready.order))?;
+        let cid = *cid;
         let ready = entry.ready.remove(&cid)?;
         entry.credit = entry.credit.map(|left| left - 1);
         // The same block listed under another credit would be sent twice.
@@ -247,7 +250,7 @@ impl Receiver {
         };
         let mut wanted = Vec::new();
         for (id, entry) in &self.requests {
-            let all = entry.locating.iter().chain(entry.ready.keys()).chain(&entry.unmet);
+            let all = entry.locating.keys().chain(entry.ready.keys()).chain(entry.unmet.keys());
             wanted.extend(all.filter(|cid| meant(*id, cid)).map(|cid| (*id, *cid)));
         }
         for (id, cid) in wanted {

@@ -51,7 +51,10 @@ impl<P: Peer> Server<P> {
             let (crowds, random) = (&self.crowds, &mut self.random);
             let Some(receiver) = self.receivers.get_mut(peer) else { return };
             receiver.served = self.turn;
-            let rank = |root: Option<Cid>, cid: &Cid| (root.map_or(0, |r| crowds.sent_count(&r, cid)), random.next());
+            let rank = |root: Option<Cid>, cid: &Cid, order: u64| match root.filter(|root| crowds.is_crowd(root)) {
+                Some(root) => (crowds.sent_count(&root, cid), random.next()),
+                None => (0, order),
+            };
             let Some(next) = receiver.take_next(rank) else { return };
             let len = next.len as usize;
             if receiver.sending.is_empty() {

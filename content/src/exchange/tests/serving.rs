@@ -305,6 +305,24 @@ fn who_waits_for_a_turn_hears_that_it_is_not_forgotten() {
     assert_eq!(told, [Message::Pending { bytes: 2_000_000 }, Message::Pending { bytes: 2_000_000 }]);
 }
 
+#[test]
+fn one_who_asks_alone_gets_what_it_listed_first_and_nothing_twice() {
+    let (mut machine, now) = serving(1);
+    let listed: Vec<Cid> = [7, 3, 9, 1].map(leaf).to_vec();
+    let any = Want { credit: Credit::Any(2), root: Some(leaf(99)), ..want(1, listed.clone()) };
+    machine.handle_message(&0, Message::Want(any), now);
+    let found = |cids: &[Cid]| cids.iter().map(|cid| (*cid, Some(1_000_000))).collect::<Vec<_>>();
+    machine.handle_located(&0, RequestId(1), found(&listed), now);
+    assert_eq!(loads(&all(&mut machine)), [(0, listed[0]), (0, listed[1])]);
+
+    // It has not heard yet what was chosen.
+    serve(&mut machine, 0, 2, &listed, 1_000_000, now);
+
+    let actions = all(&mut machine);
+    assert_eq!(loads(&actions), [(0, listed[2]), (0, listed[3])]);
+    assert_eq!(messages(&actions), []);
+}
+
 fn serving(peers: u32) -> (Machine, Instant) {
     let mut machine = Machine::new(Config::default(), 1);
     let now = start();
