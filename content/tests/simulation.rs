@@ -3,6 +3,8 @@
 //! Each scenario prints its figures beside its bound and fails beyond it: a change of the rules that costs more than noise is seen
 //! here. The same seed gives the same run. What the model leaves out stands in `simulation/world.rs`.
 
+#[path = "simulation/calibrated.rs"]
+mod calibrated;
 #[path = "simulation/crowds.rs"]
 mod crowds;
 #[path = "simulation/holders.rs"]

@@ -60,12 +60,33 @@ impl Lan {
         }
     }
 
+    /// How many hosts it has.
+    #[expect(clippy::len_without_is_empty, reason = "one without hosts is none")]
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Pulls the cable of a host: nothing goes or comes any more, and nobody is told.
+    pub fn cut(&self, number: usize) {
+        let port = format!("port{number}");
+        ip(&["-n", &self.switch(), "link", "set", &port, "down"]).expect("it was set up so");
+    }
+
     /// Bytes that came to a host from others so far, as its interface counts them.
     pub fn received(&self, number: usize) -> u64 {
+        self.counted(number, "rx")
+    }
+
+    /// Bytes that went from a host to others so far.
+    pub fn sent(&self, number: usize) -> u64 {
+        self.counted(number, "tx")
+    }
+
+    fn counted(&self, number: usize, way: &str) -> u64 {
         let of = ["-n", &self.hosts[number].namespace, "-s", "-j", "link", "show", "eth0"];
         let output = Command::new("ip").args(of).output().expect("it made the network");
         let link: serde_json::Value = serde_json::from_slice(&output.stdout).expect("-j is for JSON");
-        link[0]["stats64"]["rx"]["bytes"].as_u64().expect("an interface counts")
+        link[0]["stats64"][way]["bytes"].as_u64().expect("an interface counts")
     }
 
     fn build(&mut self, count: usize, network: &str, prefix_length: u8) -> Result<(), String> {

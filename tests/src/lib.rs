@@ -14,6 +14,7 @@ pub mod rpc;
 pub mod sample;
 pub mod source;
 pub mod suite;
+pub mod swarm;
 mod transcript;
 
 pub use daemon::Daemon;

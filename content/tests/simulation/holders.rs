@@ -2,6 +2,7 @@
 
 use cidra_content::Cid;
 
+use crate::calibrated::{FOUR_HOLDERS, ONE_OF_TWO_CUT_OFF, ONE_OF_TWO_KILLED};
 use crate::node::Link;
 use crate::scenario::{Bound, Figures, MIB, Row, judge};
 use crate::world::{Event, Id, SECOND, World};
@@ -69,7 +70,7 @@ fn holders_are_used_to_the_full() {
     let near = [of(100.0, 10.0), of(50.0, 40.0), of(10.0, 100.0), of(2.0, 400.0)];
     let far = [of(100.0, 400.0), of(50.0, 100.0), of(10.0, 40.0), of(2.0, 10.0)];
     judge(&[
-        row("128 MiB from 4 holders", &[link; 4], Bound::of(2.95, 0.1).asked(2.95)),
+        row("128 MiB from 4 holders", &[link; 4], Bound::of(2.95, 0.1).asked(2.95).calibrated(FOUR_HOLDERS)),
         row("… with a round trip of 50 ms", &[of(100.0, 50.0); 4], Bound::of(3.45, 0.2)),
         row("… from 1, round trip 100 ms", &[of(100.0, 100.0)], Bound::of(12.5, 0.2).asked(12.55)),
         row("… 100, 50, 10, 2 Mbit/s at 10, 40, 100, 400 ms", &near, Bound::of(7.6, 0.2)),
@@ -84,8 +85,12 @@ fn holders_that_fail_cost_little() {
     let killed = of_two_one_meets(|node| Event::Kill { node });
     let cut = of_two_one_meets(|node| Event::Cut { node });
     judge(&[
-        Row::new("128 MiB, one of 2 killed after 3 s", &[killed], Bound::of(8.4, 0.1).asked(8.6)),
-        Row::new("… one of 2 cut off after 3 s", &[cut], Bound::of(8.4, 0.1).asked(9.5)),
+        Row::new(
+            "128 MiB, one of 2 killed after 3 s",
+            &[killed],
+            Bound::of(8.4, 0.1).asked(8.6).calibrated(ONE_OF_TWO_KILLED),
+        ),
+        Row::new("… one of 2 cut off after 3 s", &[cut], Bound::of(8.4, 0.1).asked(9.5).calibrated(ONE_OF_TWO_CUT_OFF)),
         Row::new(
             "… the only one cut off from 3 to 5 s",
             &[the_only_one_is_cut_off_for_two_seconds()],

@@ -60,6 +60,8 @@ pub(crate) struct Bound {
     pub(crate) mean: f64,
     /// What is asked for, where it is not reached yet or leaves room.
     pub(crate) asked: Option<f64>,
+    /// What it is recorded to come to.
+    pub(crate) calibrated: Option<f64>,
 }
 
 impl Row {
@@ -83,7 +85,12 @@ impl Row {
 
 impl Bound {
     pub(crate) fn of(last: f64, pause: f64) -> Self {
-        Self { last, pause, mean: last, asked: None }
+        Self { last, pause, mean: last, asked: None, calibrated: None }
+    }
+
+    /// Real nodes play it, too: what it comes to is `seconds`, neither more nor less.
+    pub(crate) fn calibrated(self, seconds: f64) -> Self {
+        Self { calibrated: Some(seconds), ..self }
     }
 
     pub(crate) fn mean(self, seconds: f64) -> Self {
@@ -109,4 +116,9 @@ pub(crate) fn judge(rows: &[Row]) {
     println!("{table}");
     let beyond: Vec<&str> = rows.iter().filter(|row| row.is_beyond()).map(|row| row.name.as_str()).collect();
     assert!(beyond.is_empty(), "beyond the bound: {}", beyond.join("; "));
+    for Row { name, figures, bound } in rows {
+        let recorded = bound.calibrated.unwrap_or(figures.last);
+        let drift = (figures.last / recorded - 1.0).abs();
+        assert!(drift < 0.01, "{name}: {:.2} s, and {recorded} stand in calibrated.rs", figures.last);
+    }
 }
