@@ -121,7 +121,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 }
 
 /// What was read and not decoded yet, and the room behind it. It grows while reads fill it, and the same memory is read into
-/// again and again, so that it stays in the cache of the CPU.
+/// again and again, so that it stays in the cache of the CPU. It goes after a read that brings little, or after [`STALL`].
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -148,7 +148,6 @@ impl Buffer {
         if full && self.bytes.len() < LARGEST_READ {
             self.bytes.resize((self.bytes.len() * 4).min(LARGEST_READ), 0);
         } else if left == 0 && read < SMALLEST_READ {
-            // A quiet stream keeps little memory.
             self.bytes = Vec::new();
         }
     }

@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use futures::{AsyncRead, AsyncWrite};
 
-/// A connection that is read in larger pieces. While little comes it holds no memory.
+/// A connection that is read in larger pieces. While little comes it holds no memory; one that fell silent when much had come
+/// holds 64 KiB until little comes, a ping at the latest.
 #[derive(Debug)]
 pub(super) struct ReadAhead<C> {
     connection: C,
-    /// As long as it is; nothing while little comes.
+    /// `MUCH` of them, or none since little came last.
     bytes: Vec<u8>,
     begin: usize,
     end: usize,
