@@ -37,7 +37,8 @@ pub enum DownloadEvent {
     },
     /// The next bytes of the file that began last.
     Bytes(Bytes),
-    /// All bytes of the file that began last stand in the one that was given for it, and are on the disk.
+    /// All bytes of the file that began last stand in the one that was given for it. What the store reads out of it from here on
+    /// is on the disk; bytes that it has elsewhere may not be yet.
     Placed {
         /// How many they are.
         size: u64,
