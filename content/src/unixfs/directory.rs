@@ -1,6 +1,7 @@
 //! Names and CIDs in, blocks out: a folder, in one block or, past the threshold, in shards.
 //!
-//! Of a large folder the entries are kept as bytes, sorted in runs, which may be kept elsewhere. So memory does not grow with it.
+//! Of a large folder the entries are kept as bytes, sorted in runs, which may be kept elsewhere. When it is written a
+//! thirty-second of each run is here, so memory grows with that.
 
 mod run;
 mod writer;
