@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use cidra_content::exchange::message;
+use cidra_content::exchange::wire::bitswap;
 use cidra_content::exchange::wire::native::{self, Frame, Lane, Referral};
 use cidra_content::negotiation::{Negotiation, Outcome, Side};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
@@ -9,6 +10,7 @@ use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
 
 /// Every target by its name, which is also that of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("bitswap", bitswap),
     ("car", car),
     ("cid", cid),
     ("dag_pb", dag_pb),
@@ -22,6 +24,46 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Takes any bytes, and panics when a promise is broken.
 pub type Target = fn(&[u8]);
+
+/// A stream of Bitswap, whole and in two parts: the same comes of it; what was said can be said again, and a list of wants keeps
+/// its limit.
+pub fn bitswap(data: &[u8]) {
+    let whole = bitswap_heard(&[data]);
+    let (head, tail) = data.split_at(data.len() / 2);
+    assert_eq!(whole, bitswap_heard(&[head, tail]));
+    let mut wants = bitswap::Wants::default();
+    for (_, message) in whole {
+        let mut again = BytesMut::new();
+        bitswap::encode(&message, bitswap::Dialect::Presence, &mut again);
+        assert_eq!(bitswap_heard(&[&again]), [(0, message.clone())]);
+        for said in wants.handle_message(message).said {
+            let message::Message::Want(want) = &said else { continue };
+            assert!(want.cids.len() <= message::MAX_CIDS);
+            wants.translate(message::Message::DontHave { request: want.request, cids: want.cids.clone() });
+        }
+    }
+}
+
+/// Messages, each with how many bytes of blocks came before it.
+fn bitswap_heard(parts: &[&[u8]]) -> Vec<(usize, bitswap::Message)> {
+    let mut decoder = bitswap::Decoder::default();
+    let (mut held, mut bytes, mut heard) = (Vec::new(), 0, Vec::new());
+    for part in parts {
+        held.extend_from_slice(part);
+        let mut rest = &held[..];
+        loop {
+            match decoder.decode(&mut rest) {
+                Ok(Some(bitswap::Frame::Data { data, .. })) => bytes += data.len(),
+                Ok(Some(bitswap::Frame::Block(_))) => {}
+                Ok(Some(bitswap::Frame::Message(message))) => heard.push((bytes, message)),
+                Ok(None) => break,
+                Err(_) => return heard,
+            }
+        }
+        held = rest.to_vec();
+    }
+    heard
+}
 
 /// A CAR file, whole and in two parts: the same sections come of it, and no byte of it twice.
 pub fn car(data: &[u8]) {
