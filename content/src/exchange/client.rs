@@ -1,9 +1,10 @@
 //! The asking half: sessions, their wants, and who owes them.
 //!
 //! Cut by conversation: `ask` hands wants out to peers, `arrive` takes what comes, `patience` doubts the silent,
-//! `search` finds peers, `members` lets them in, `crowd` deals with others that download the same. Here are the state and
+//! `again` repeats what a Bitswap peer may have lost, `search` finds peers, `members` lets them in, `crowd` deals with others that download the same. Here are the state and
 //! the verbs.
 
+mod again;
 mod arrive;
 mod ask;
 mod crowd;
@@ -160,6 +161,7 @@ impl<P: Peer> Client<P> {
             return;
         }
         self.doubt_the_silent(now);
+        self.ask_again(now);
         self.reopen_paused(now);
         self.lose_patience(now);
         self.tell_all_news();

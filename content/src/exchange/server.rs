@@ -12,7 +12,7 @@ use cid::Cid;
 
 use self::audience::Audience;
 use self::crowd::Crowds;
-use self::receiver::Receiver;
+use self::receiver::{Receiver, sends_instead};
 use self::turn::Uplink;
 use super::message::{Kind, Message, RequestId, Want};
 use super::random::Random;
@@ -126,6 +126,7 @@ impl<P: Peer> Server<P> {
             if let Some(len) = len.filter(|len| *len as usize <= MAX_BLOCK_SIZE)
                 && receiver.located(request, &cid, len)
                 && kind == Kind::Have
+                && !sends_instead(receiver.protocol, len)
             {
                 here.push(cid);
             }
@@ -148,7 +149,7 @@ impl<P: Peer> Server<P> {
         for (peer, receiver) in &mut self.receivers {
             for request in receiver.waiting_for(cid) {
                 let kind = receiver.requests[&request].kind;
-                if receiver.located(request, cid, len) && kind == Kind::Have {
+                if receiver.located(request, cid, len) && kind == Kind::Have && !sends_instead(receiver.protocol, len) {
                     news.push(peer.clone());
                 }
                 self.dirty = true;

@@ -1,5 +1,6 @@
 //! The machine in virtual time: a network of nodes whose links have delay and rate.
 
+mod bitswap;
 mod chaos;
 mod crowd;
 mod failure;

@@ -40,6 +40,8 @@ pub(super) struct Owed {
     pub(super) request: RequestId,
     pub(super) session: SessionId,
     pub(super) at: Instant,
+    /// When it was asked last, where it was asked again.
+    pub(super) again: Instant,
     /// As announced by its header, or a guess.
     pub(super) expected: usize,
     /// Its header came.
@@ -83,7 +85,7 @@ impl Partner {
         self.next_order += 1;
         self.order.insert(self.next_order, cid);
         self.owed_bytes += expected;
-        let owed = Owed { request, session, at: now, expected, begun: false, order: self.next_order };
+        let owed = Owed { request, session, at: now, again: now, expected, begun: false, order: self.next_order };
         self.owed.insert(cid, owed);
     }
 
@@ -196,6 +198,18 @@ impl Partner {
         let piece = self.rate.get().map_or(PIECE_GUESS, |rate| Duration::from_secs_f64(PIECE as f64 / rate));
         let least = if self.begun > 0 { SILENCE } else { SILENCE_IN_QUEUE };
         now.duration_since(self.heard) > least.max(4 * (self.round_trip() + piece))
+    }
+
+    /// How long nothing was heard.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.duration_since(self.heard)
+    }
+
+    /// It was asked once more for what it owes.
+    pub(super) fn asked_again(&mut self, cid: &Cid, now: Instant) {
+        if let Some(owed) = self.owed.get_mut(cid) {
+            owed.again = now;
+        }
     }
 
     pub(super) fn has_begun(&self) -> bool {

@@ -171,7 +171,7 @@ impl Receiver {
         let Some(entry) = self.requests.get_mut(&request) else { return false };
         let asked = entry.locating.remove(cid);
         let Some(order) = asked.into_iter().chain(entry.unmet.remove(cid)).next() else { return false };
-        if entry.kind == Kind::Have {
+        if entry.kind == Kind::Have && !sends_instead(self.protocol, len) {
             self.drop_if_answered(request);
             return true;
         }
@@ -326,5 +326,12 @@ impl Request {
     }
 }
 
+/// Whether a block so long is the answer to whether it is there: in Bitswap, where it costs little more than the word.
+pub(super) fn sends_instead(protocol: Protocol, len: u32) -> bool {
+    !protocol.native && len <= MOST_INSTEAD
+}
+
+/// As Kubo has it.
+const MOST_INSTEAD: u32 = 1024;
 /// Most blocks that one peer may want at a time, as Kubo has it. Beyond it those of least priority are refused.
 pub(super) const MAX_WANTED: usize = 1024;
