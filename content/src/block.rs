@@ -36,6 +36,11 @@ impl Block {
         is_inline(&cid).then(|| Block::verify(cid, Bytes::copy_from_slice(cid.hash().digest())).ok())?
     }
 
+    /// The block of no bytes, if it is what the CID names: it can be made, and there are nodes that never send it.
+    pub fn empty(cid: Cid) -> Option<Block> {
+        Block::verify(cid, Bytes::new()).ok()
+    }
+
     pub(crate) fn of(kind: LeafKind, data: Bytes) -> Block {
         Block::from(hash::make(kind, data))
     }

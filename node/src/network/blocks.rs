@@ -1,7 +1,10 @@
 //! What carries out the exchange of blocks: its machine, the streams to its partners, and the work under way for it in the
 //! store and the hashing pool. It decides nothing; what needs the swarm is done by the driver.
 
+mod assembly;
+mod bitswap;
 mod gathering;
+mod meeting;
 mod partner;
 mod reader;
 mod serving;
@@ -13,33 +16,36 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 use cidra_content::Block;
-use cidra_content::block::BlockError;
+use cidra_content::block::{BlockError, Links};
 use cidra_content::exchange::message::{Message, RequestId};
 use cidra_content::exchange::wire::native::{PROTOCOL, Referral};
-use cidra_content::exchange::{self, Exchange, Protocol, SessionId};
+use cidra_content::exchange::{self, Exchange, SessionId};
 use cidra_content::hash::Expect;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use libp2p::swarm::ConnectionId;
 use libp2p::{PeerId, StreamProtocol};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::gathering::Gathering;
-pub(super) use self::partner::{Heard, LinkId, Partner, PartnerState, Report};
-use self::partner::{listen, speak};
-use self::reader::{BUDGET_UNIT, Payload, Reader};
+pub(super) use self::partner::{Heard, Inbound, LinkId, Partner, PartnerState, Report};
+use self::reader::{BUDGET_UNIT, Payload};
 use self::serving::Loading;
 use self::writer::Said;
 use super::ConnectError;
 use super::session::SessionEvent;
-use super::streams::{Slot, StreamRequest};
 use super::throttle::{Limits, Throttle};
 use crate::pool::Pool;
 use crate::store::{Store, StoreError, Stored};
 
-/// The protocol of streams that carry blocks. What a side says goes on the stream that it opened.
-pub(super) const BLOCKS: StreamProtocol = StreamProtocol::new(PROTOCOL);
+/// The protocols of streams that carry blocks, the best first, with how many streams of each a peer may have open on a
+/// connection. What a side says goes on streams that it opened.
+pub(super) fn protocols() -> Vec<(StreamProtocol, usize)> {
+    [(StreamProtocol::new(PROTOCOL), MAX_INBOUND)].into_iter().chain(bitswap::protocols()).collect()
+}
+
+/// One is needed, and one more while the one before is being closed.
+const MAX_INBOUND: usize = 2;
 
 /// The exchange of blocks of one node.
 pub(super) struct Blocks {
@@ -77,6 +83,11 @@ pub(super) enum Done {
         request: RequestId,
         found: Vec<(Cid, Option<u32>)>,
     },
+    Made {
+        cid: Cid,
+        links: Links,
+        result: Result<(), StoreError>,
+    },
     Reached {
         peer: PeerId,
         result: Result<(), ConnectError>,
@@ -93,7 +104,7 @@ pub(super) enum Done {
 /// A payload that was looked at.
 pub(super) struct Verified {
     peer: PeerId,
-    cid: Cid,
+    expect: Expect,
     result: Result<Block, BlockError>,
     budget: OwnedSemaphorePermit,
 }
@@ -127,70 +138,23 @@ impl Blocks {
         (blocks, receiver)
     }
 
-    /// A peer is connected, and a stream to it is being opened.
-    pub(super) fn begin(&mut self, peer: PeerId, connection: ConnectionId, request: StreamRequest) {
-        self.next_link += 1;
-        let state = PartnerState::Opening { request, waiting: vec![] };
-        let link = LinkId(self.next_link);
-        self.partners.insert(peer, Partner { link, connection, state, readers: vec![], active: Instant::now() });
-    }
-
-    /// Our stream is open.
-    pub(super) fn on_open(&mut self, peer: PeerId, stream: libp2p::Stream, round_trip: Option<Duration>, now: Instant) {
-        let Some(partner) = self.partners.get_mut(&peer) else { return };
-        let speaker = speak(peer, partner.link, stream, self.reports.clone(), self.limits.up.clone());
-        let before = std::mem::replace(&mut partner.state, PartnerState::Open(speaker));
-        self.machine.handle_connected(peer, Protocol::NATIVE, round_trip, now);
-        if let PartnerState::Opening { waiting, .. } = before {
-            for (connection, stream, slot) in waiting {
-                self.on_inbound(peer, connection, stream, slot);
-            }
-        }
-    }
-
-    /// It cannot be opened.
-    pub(super) fn on_mute(&mut self, peer: PeerId, why: String, now: Instant) {
-        let Some(partner) = self.partners.get_mut(&peer) else { return };
-        partner.state = PartnerState::Mute;
-        self.machine.handle_connect_failed(&peer, why, now);
-    }
-
-    /// The peer opened a stream.
-    pub(super) fn on_inbound(&mut self, peer: PeerId, connection: ConnectionId, stream: libp2p::Stream, slot: Slot) {
-        let Some(partner) = self.partners.get_mut(&peer) else { return };
-        match &mut partner.state {
-            PartnerState::Mute => {}
-            PartnerState::Opening { waiting, .. } => waiting.push((connection, stream, slot)),
-            PartnerState::Open(_) => {
-                partner.readers.retain(|(_, task)| !task.is_finished());
-                let (reports, budget) = (self.reports.clone(), self.budget.clone());
-                let (link, intake) = (partner.link, self.limits.intake());
-                let task = listen(Reader { peer, link, stream, reports, budget, intake }, slot);
-                partner.readers.push((connection, task));
-            }
-        }
-    }
-
-    /// A connection is gone. True: blocks were exchanged on it, the peer has to be met anew.
-    pub(super) fn was_used(&self, peer: &PeerId, connection: ConnectionId) -> bool {
-        self.partners.get(peer).is_some_and(|partner| {
-            partner.connection == connection || partner.readers.iter().any(|(used, _)| *used == connection)
-        })
-    }
-
-    /// The time with a partner is over.
-    pub(super) fn end(&mut self, peer: &PeerId, now: Instant) {
-        let Some(partner) = self.partners.remove(peer) else { return };
-        // What is still read for it is nobody's when it comes.
-        self.loading.retain(|(reader, _, _), _| reader != peer);
-        if matches!(partner.state, PartnerState::Open(_)) {
-            self.machine.handle_disconnected(peer, now);
+    /// Wants a block for a session. That of no bytes is made here: Kubo never sends it.
+    pub(super) fn want(&mut self, session: SessionId, cid: Cid, priority: i32, now: Instant) {
+        self.machine.want(session, cid, priority, now);
+        if let Some(block) = Block::empty(cid) {
+            let (store, links) = (self.store.clone(), block.links().unwrap_or_default());
+            let put = async move { Done::Made { cid, links, result: store.receive(vec![block]).await } };
+            self.work.push(put.boxed());
         }
     }
 
     /// Takes a whole payload to the hashing pool, if the machine has a use for it.
     pub(super) fn on_payload(&mut self, peer: PeerId, payload: Payload, now: Instant) {
-        if self.machine.handle_arrived(&peer, Some(&payload.cid), payload.data.len(), now) {
+        let cid = match &payload.expect {
+            Expect::Cid(cid) => Some(cid),
+            Expect::Prefix(_) => None,
+        };
+        if self.machine.handle_arrived(&peer, cid, payload.data.len(), now) {
             let gathered = self.gathering.push(peer, payload, now);
             self.verify(gathered);
         }
@@ -202,11 +166,15 @@ impl Blocks {
         }
         let pool = self.pool.clone();
         let verify = async move {
-            let payloads = gathered.iter().map(|(_, payload)| (Expect::Cid(payload.cid), payload.data.clone()));
+            let payloads = gathered.iter().map(|(_, payload)| (payload.expect, payload.data.clone()));
             let results = pool.verify(payloads.collect()).await;
             let verified = gathered.into_iter().zip(results);
-            let verified =
-                verified.map(|((peer, Payload { cid, budget, .. }), result)| Verified { peer, cid, result, budget });
+            let verified = verified.map(|((peer, Payload { expect, budget, .. }), result)| Verified {
+                peer,
+                expect,
+                result,
+                budget,
+            });
             Done::Verified { verified: verified.collect() }
         };
         self.work.push(verify.boxed());
@@ -235,6 +203,8 @@ impl Blocks {
                 self.on_loaded(peer, request, cid, limit, result, now);
             }
             Done::Loaded { .. } | Done::Located { .. } => {}
+            Done::Made { cid, links, result: Ok(()) } => self.machine.handle_added(&cid, 0, links, now),
+            Done::Made { result: Err(error), .. } => tracing::error!(%error, "the store takes no blocks"),
             Done::Reached { peer, result: Err(error) } => {
                 self.machine.handle_connect_failed(&peer, error.to_string(), now);
             }
@@ -256,14 +226,18 @@ impl Blocks {
         self.store_verified();
     }
 
-    fn on_verified(&mut self, Verified { peer, cid, result, budget }: Verified, now: Instant) {
+    fn on_verified(&mut self, Verified { peer, expect, result, budget }: Verified, now: Instant) {
         let block = match result {
             Ok(block) => block,
             Err(error) => {
-                tracing::warn!(%peer, %cid, %error, "a peer sent a bad block");
-                return self.machine.handle_bad(&peer, &cid, now);
+                tracing::warn!(%peer, ?expect, %error, "a peer sent a bad block");
+                if let Expect::Cid(cid) = expect {
+                    self.machine.handle_bad(&peer, &cid, now);
+                }
+                return;
             }
         };
+        let cid = *block.cid();
         // The bytes are those of the CID: that they are no node of its codec is not the peer's fault.
         let links = block.links().unwrap_or_default();
         if self.machine.handle_verified(&peer, &cid, block.data().len(), links, now) {
@@ -301,22 +275,10 @@ impl Blocks {
         match self.partners.get_mut(peer) {
             Some(Partner { state: PartnerState::Open(speaker), active, .. }) => {
                 *active = Instant::now();
-                speaker.said.try_send(said).is_ok()
+                speaker.say(said)
             }
             _ => true,
         }
-    }
-
-    /// Something was heard from the peer.
-    pub(super) fn touch(&mut self, peer: &PeerId, now: Instant) {
-        if let Some(partner) = self.partners.get_mut(peer) {
-            partner.active = now;
-        }
-    }
-
-    /// Whether what is reported belongs to the time that the peer is connected.
-    pub(super) fn is_current(&self, peer: &PeerId, link: LinkId) -> bool {
-        self.partners.get(peer).is_some_and(|partner| partner.link == link)
     }
 
     /// Peers that owe or are owed something, or did within the last seconds.

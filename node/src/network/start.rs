@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::bandwidth::Meter;
 use super::behaviour::Behaviour;
-use super::blocks::{BLOCKS, Blocks};
+use super::blocks::{self, Blocks};
 use super::config::{Config, Routing};
 use super::discovery::announcer::Announcer;
 use super::discovery::known_peers::KnownPeers;
@@ -48,7 +48,7 @@ impl Network {
         let lan = Dht::new(LAN);
         let mode = if config.routing == Routing::Client { Mode::Client } else { Mode::Server };
         let kad = (config.routing != Routing::None).then(|| lan.behaviour(here, records, mode));
-        let accept = if blocks.is_some() { vec![BLOCKS] } else { vec![] };
+        let accept = if blocks.is_some() { blocks::protocols() } else { vec![] };
         let behaviour = Behaviour::new(&keypair, &config, kad, streams::Behaviour::new(accept));
         let meter = Arc::new(Meter::default());
         let transport = transport::build(&keypair, config.swarm_key, meter.clone())?;

@@ -19,7 +19,7 @@ use self::handler::{FromHandler, Handler, Open};
 
 /// The behaviour.
 pub(super) struct Behaviour {
-    accept: Protocols,
+    accept: Accept,
     next: u64,
     pending: HashMap<StreamRequest, (PeerId, ConnectionId)>,
     events: VecDeque<ToSwarm<Event, Open>>,
@@ -34,23 +34,18 @@ pub(super) struct StreamRequest(u64);
 #[derive(Debug)]
 pub(super) enum Event {
     /// A peer opened one.
-    Inbound { peer: PeerId, connection: ConnectionId, stream: Stream, slot: Slot },
+    Inbound { peer: PeerId, connection: ConnectionId, protocol: StreamProtocol, stream: Stream, slot: Slot },
     /// One that was asked for is open, or cannot be.
     Outbound { peer: PeerId, request: StreamRequest, result: Result<(Stream, StreamProtocol), OpenStreamError> },
 }
 
-/// Held as long as an inbound stream lives; counts against the limit of its connection.
+/// Held as long as an inbound stream lives; counts against the limit of its protocol on its connection.
 pub(super) type Slot = Arc<()>;
 
 impl Behaviour {
-    pub(super) fn new(accept: Vec<StreamProtocol>) -> Self {
-        Self {
-            accept: Protocols(accept.into()),
-            next: 0,
-            pending: HashMap::new(),
-            events: VecDeque::new(),
-            waker: None,
-        }
+    /// Accepts streams of these protocols, of each so many at a time on a connection; what comes beyond is reset.
+    pub(super) fn new(accept: Vec<(StreamProtocol, usize)>) -> Self {
+        Self { accept: Accept(accept.into()), next: 0, pending: HashMap::new(), events: VecDeque::new(), waker: None }
     }
 
     /// Opens a stream on a connection, with the first of `protocols` that the peer speaks.
@@ -112,7 +107,9 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         let event = match event {
-            FromHandler::Inbound { stream, slot } => Event::Inbound { peer, connection, stream, slot },
+            FromHandler::Inbound { protocol, stream, slot } => {
+                Event::Inbound { peer, connection, protocol, stream, slot }
+            }
             FromHandler::Outbound { request, result } => {
                 self.pending.remove(&request);
                 Event::Outbound { peer, request, result }
@@ -129,6 +126,10 @@ impl NetworkBehaviour for Behaviour {
         Poll::Pending
     }
 }
+
+/// Protocols whose streams are accepted, and how many of each.
+#[derive(Clone, Debug)]
+pub(super) struct Accept(Arc<[(StreamProtocol, usize)]>);
 
 /// Names of protocols, the best first.
 #[derive(Clone, Debug)]

@@ -1,25 +1,17 @@
 //! Peers that break the rules.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use libp2p::core::Endpoint;
-use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
-use libp2p::core::transport::{DialOpts, PortUse, Transport};
-use libp2p::core::upgrade::Version;
-use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, noise, tcp, yamux};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::house::{House, PATIENCE, TCP, config, until};
+use crate::stranger::{NATIVE, Stranger};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_ends_the_connection() {
     let alice = House::with(config(TCP)).await;
-    let stranger = Stranger::connect(alice.address().await).await;
+    let stranger = Stranger::connect(alice.address().await, NATIVE).await;
     let mut stream = stranger.open().await;
 
     stream.write_all(&[0x7f; 1000]).await.unwrap();
@@ -31,7 +23,7 @@ async fn garbage_ends_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_announced_with_100_mb_ends_the_connection_before_its_bytes() {
     let alice = House::with(config(TCP)).await;
-    let stranger = Stranger::connect(alice.address().await).await;
+    let stranger = Stranger::connect(alice.address().await, NATIVE).await;
     let mut stream = stranger.open().await;
 
     let want = [&[2u8][..], &100_000_000u32.to_be_bytes()].concat();
@@ -44,7 +36,7 @@ async fn a_frame_announced_with_100_mb_ends_the_connection_before_its_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_beyond_the_limit_are_reset_and_the_others_live() {
     let alice = House::with(config(TCP)).await;
-    let stranger = Stranger::connect(alice.address().await).await;
+    let stranger = Stranger::connect(alice.address().await, NATIVE).await;
     let mut streams = vec![];
     for _ in 0..3 {
         streams.push(stranger.open().await);
@@ -65,7 +57,7 @@ async fn streams_beyond_the_limit_are_reset_and_the_others_live() {
 async fn blocks_that_nobody_asked_for_are_not_kept() {
     let alice = House::with(config(TCP)).await;
     let block = cidra_content::Block::new(0x55, vec![1; 100].into());
-    let stranger = Stranger::connect(alice.address().await).await;
+    let stranger = Stranger::connect(alice.address().await, NATIVE).await;
     let mut stream = stranger.open().await;
 
     let cid = block.cid().to_bytes();
@@ -77,101 +69,4 @@ async fn blocks_that_nobody_asked_for_are_not_kept() {
 
     until(&alice.network, "it came", || async { alice.network.stats().await.exchange.bytes_wasted >= 100 }).await;
     assert_eq!(alice.store.locate(vec![*block.cid()]).await.unwrap(), [None]);
-}
-
-/// A peer that speaks the protocol's name, and no more of it than it is told to.
-struct Stranger {
-    streams: mpsc::Sender<oneshot::Sender<SubstreamBox>>,
-    connection: tokio::task::JoinHandle<()>,
-}
-
-impl Stranger {
-    async fn connect(address: Multiaddr) -> Self {
-        let keypair = Keypair::generate_ed25519();
-        let mut transport = tcp::tokio::Transport::default()
-            .upgrade(Version::V1)
-            .authenticate(noise::Config::new(&keypair).unwrap())
-            .multiplex(yamux::Config::default());
-        let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
-        let mut address = address;
-        address.pop();
-        let (_, muxer) = transport.dial(address, options).unwrap().await.unwrap();
-        let (streams, wanted) = mpsc::channel(1);
-        Self { streams, connection: tokio::spawn(keep(StreamMuxerBox::new(muxer), wanted)) }
-    }
-
-    /// A stream on which the protocol for blocks was negotiated.
-    async fn open(&self) -> SubstreamBox {
-        let (sender, stream) = oneshot::channel();
-        self.streams.send(sender).await.unwrap();
-        let mut stream = stream.await.unwrap();
-        let hello = b"\x13/multistream/1.0.0\n\x14/cidra/blocks/1.0.0\n";
-        stream.write_all(hello).await.unwrap();
-        stream.flush().await.unwrap();
-        let mut answer = vec![0; hello.len()];
-        let _ = stream.read_exact(&mut answer).await; // a stream that is reset says nothing
-        stream
-    }
-
-    async fn until_closed(self) {
-        timeout(PATIENCE, self.connection).await.expect("closed in time").unwrap();
-    }
-}
-
-/// Takes a stream for blocks and listens to nothing on it; speaks no other protocol.
-async fn answer(mut stream: SubstreamBox) -> std::io::Result<()> {
-    stream.write_all(b"\x13/multistream/1.0.0\n").await?;
-    stream.flush().await?;
-    loop {
-        let mut length = [0];
-        stream.read_exact(&mut length).await?;
-        let mut name = vec![0; usize::from(length[0])];
-        stream.read_exact(&mut name).await?;
-        match &name[..] {
-            b"/multistream/1.0.0\n" => {}
-            b"/cidra/blocks/1.0.0\n" => {
-                stream.write_all(b"\x14/cidra/blocks/1.0.0\n").await?;
-                stream.flush().await?;
-                return std::future::pending().await;
-            }
-            _ => {
-                stream.write_all(b"\x03na\n").await?;
-                stream.flush().await?;
-            }
-        }
-    }
-}
-
-/// Opens streams when asked, answers those of the other side, ends with the connection.
-async fn keep(mut muxer: StreamMuxerBox, mut wanted: mpsc::Receiver<oneshot::Sender<SubstreamBox>>) {
-    let mut pending: Option<oneshot::Sender<SubstreamBox>> = None;
-    poll_fn(|cx| {
-        loop {
-            if pending.is_none()
-                && let Poll::Ready(Some(sender)) = wanted.poll_recv(cx)
-            {
-                pending = Some(sender);
-            }
-            if pending.is_some()
-                && let Poll::Ready(Ok(stream)) = muxer.poll_outbound_unpin(cx)
-            {
-                let _ = pending.take().unwrap().send(stream);
-                continue;
-            }
-            match muxer.poll_inbound_unpin(cx) {
-                Poll::Ready(Ok(stream)) => {
-                    tokio::spawn(answer(stream));
-                    continue;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-            return match muxer.poll_unpin(cx) {
-                Poll::Ready(Err(_)) => Poll::Ready(()),
-                Poll::Ready(Ok(_)) => continue,
-                Poll::Pending => Poll::Pending,
-            };
-        }
-    })
-    .await;
 }

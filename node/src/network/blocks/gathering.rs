@@ -54,6 +54,7 @@ mod tests {
     use std::sync::Arc;
 
     use cid::Cid;
+    use cidra_content::hash::Expect;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -61,7 +62,7 @@ mod tests {
     fn payload(len: usize) -> Payload {
         let cid: Cid = "bafkqaaa".parse().unwrap();
         let budget = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Payload { cid, data: vec![0; len].into(), budget }
+        Payload { expect: Expect::Cid(cid), data: vec![0; len].into(), budget }
     }
 
     /// How many go to the pool with each of 16 that come this long after one another.

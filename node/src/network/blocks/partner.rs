@@ -3,17 +3,20 @@
 use std::time::Instant;
 
 use cid::Cid;
+use cidra_content::exchange::Protocol;
 use cidra_content::exchange::message::{Message, RequestId};
+use cidra_content::exchange::wire::bitswap as wire;
 use cidra_content::exchange::wire::native::Referral;
-use futures::{AsyncRead, AsyncWrite};
-use libp2p::PeerId;
+use futures::AsyncWrite;
 use libp2p::swarm::ConnectionId;
+use libp2p::{PeerId, StreamProtocol};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn};
 
 use super::super::streams::{Slot, StreamRequest};
 use super::super::throttle::Throttle;
-use super::reader::{Payload, Reader};
+use super::bitswap;
+use super::reader::Payload;
 use super::writer::{Outgoing, Queues, Said, Writer};
 
 /// A peer with which blocks are exchanged, or that is asked whether it does.
@@ -35,8 +38,16 @@ pub(in crate::network) enum PartnerState {
     /// Our stream is being opened; its streams wait.
     Opening {
         request: StreamRequest,
-        waiting: Vec<(ConnectionId, libp2p::Stream, Slot)>,
+        waiting: Vec<Inbound>,
     },
+}
+
+/// A stream that a partner opened.
+pub(in crate::network) struct Inbound {
+    pub(in crate::network) connection: ConnectionId,
+    pub(in crate::network) protocol: StreamProtocol,
+    pub(in crate::network) stream: libp2p::Stream,
+    pub(in crate::network) slot: Slot,
 }
 
 /// Names the time with a partner from its first connection to its last: what comes late of one before is ignored.
@@ -44,9 +55,41 @@ pub(in crate::network) enum PartnerState {
 pub(in crate::network) struct LinkId(pub(super) u64);
 
 /// Feeds the task that writes to a partner.
-pub(in crate::network) struct Speaker {
-    pub(super) said: mpsc::Sender<Said>,
-    pub(super) blocks: mpsc::Sender<Outgoing>,
+pub(in crate::network) enum Speaker {
+    Bitswap(bitswap::Speaker),
+    Native(Native),
+}
+
+impl Speaker {
+    /// What the partner understands.
+    pub(in crate::network) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Bitswap(speaker) => speaker.protocol(),
+            Self::Native(_) => Protocol::NATIVE,
+        }
+    }
+
+    /// False: the peer takes nothing any more.
+    pub(super) fn say(&mut self, said: Said) -> bool {
+        match self {
+            Self::Bitswap(speaker) => speaker.say(said),
+            Self::Native(native) => native.said.try_send(said).is_ok(),
+        }
+    }
+
+    /// The same for a block.
+    pub(super) fn send(&self, block: Outgoing) -> bool {
+        match self {
+            Self::Bitswap(speaker) => speaker.send(block),
+            Self::Native(native) => native.blocks.try_send(block).is_ok(),
+        }
+    }
+}
+
+/// Feeds the task that writes the native protocol.
+pub(in crate::network) struct Native {
+    said: mpsc::Sender<Said>,
+    blocks: mpsc::Sender<Outgoing>,
     _task: Task,
 }
 
@@ -54,6 +97,10 @@ pub(in crate::network) struct Speaker {
 pub(in crate::network) struct Task(AbortHandle);
 
 impl Task {
+    pub(super) fn new(task: AbortHandle) -> Self {
+        Self(task)
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.0.is_finished()
     }
@@ -80,6 +127,8 @@ pub(in crate::network) enum Heard {
     Ended {
         why: String,
     },
+    /// What is said in Bitswap.
+    List(wire::Message),
     Message(Message),
     Payload(Payload),
     Progress(usize),
@@ -101,7 +150,7 @@ pub(super) fn speak<S>(
     stream: S,
     reports: mpsc::Sender<Report>,
     limit: Option<Throttle>,
-) -> Speaker
+) -> Native
 where
     S: AsyncWrite + Send + Unpin + 'static,
 {
@@ -110,21 +159,19 @@ where
     let queues = Queues::limited_to(limit);
     let writer = Writer { peer, link, stream, said, blocks, reports, queues };
     let task = Task(spawn(writer.run()).abort_handle());
-    Speaker { said: said_sender, blocks: blocks_sender, _task: task }
+    Native { said: said_sender, blocks: blocks_sender, _task: task }
 }
 
-pub(super) fn listen<S>(reader: Reader<S>, slot: Slot) -> Task
-where
-    S: AsyncRead + Send + Unpin + 'static,
-{
+/// Reads a stream in a task, which counts against the limit of streams.
+pub(super) fn listen(reader: impl Future<Output = ()> + Send + 'static, slot: Slot) -> Task {
     let run = async move {
-        reader.run().await;
+        reader.await;
         drop(slot);
     };
     Task(spawn(run).abort_handle())
 }
 
 /// Messages that wait to be written to one peer; one that has more does not read, and is dropped.
-const SAID: usize = 1024;
+pub(super) const SAID: usize = 1024;
 /// Blocks that wait to be written to one peer; the machine bounds their bytes, and loads no more than so many tiny ones.
-const OUTGOING: usize = 16 * 1024;
+pub(super) const OUTGOING: usize = 16 * 1024;

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use cid::Cid;
 use cidra_content::exchange::message::Message;
 use cidra_content::exchange::wire::native::{Decoder, Frame, Lane, WireError};
+use cidra_content::hash::Expect;
 use futures::{AsyncRead, AsyncReadExt};
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep_until, timeout};
 
 use super::super::throttle::{Intake, Throttle};
+use super::assembly::Assembly;
 use super::{Heard, LinkId, Report};
-use crate::store::{LARGE, PAGE};
 
 /// Reads one stream to its end.
 pub(super) struct Reader<S> {
@@ -29,7 +30,7 @@ pub(super) struct Reader<S> {
 /// A whole payload, which counts against the budget as long as this lives.
 #[derive(Debug)]
 pub(in crate::network) struct Payload {
-    pub(super) cid: Cid,
+    pub(super) expect: Expect,
     pub(super) data: Bytes,
     pub(super) budget: OwnedSemaphorePermit,
 }
@@ -91,7 +92,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
                     self.tell(Heard::Progress(std::mem::take(&mut progress))).await;
                     if let Some((cid, data)) = lanes.take(lane) {
                         let budget = self.reserve(data.len()).await;
-                        self.tell(Heard::Payload(Payload { cid, data, budget })).await;
+                        self.tell(Heard::Payload(Payload { expect: Expect::Cid(cid), data, budget })).await;
                     }
                 }
                 Frame::Message(message) => {
@@ -110,9 +111,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 
     async fn reserve(&mut self, len: usize) -> OwnedSemaphorePermit {
-        let permits = (len / BUDGET_UNIT + 1) as u32;
-        let permit = self.budget.clone().acquire_many_owned(permits).await;
-        permit.expect("the budget is never closed")
+        reserve(&self.budget, len).await
     }
 
     async fn tell(&mut self, heard: Heard) {
@@ -120,28 +119,35 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 }
 
+/// Waits until so many bytes may come in.
+pub(super) async fn reserve(budget: &Arc<Semaphore>, len: usize) -> OwnedSemaphorePermit {
+    let permits = (len / BUDGET_UNIT + 1) as u32;
+    let permit = budget.clone().acquire_many_owned(permits).await;
+    permit.expect("the budget is never closed")
+}
+
 /// What was read and not decoded yet, and the room behind it. It grows while reads fill it, and the same memory is read into
 /// again and again, so that it stays in the cache of the CPU. It goes after a read that brings little, or after [`STALL`].
 #[derive(Default)]
-struct Buffer {
+pub(super) struct Buffer {
     bytes: Vec<u8>,
-    held: usize,
+    pub(super) held: usize,
 }
 
 impl Buffer {
-    fn room(&mut self) -> &mut [u8] {
+    pub(super) fn room(&mut self) -> &mut [u8] {
         if self.bytes.len() < self.held + SMALLEST_READ {
             self.bytes.resize(self.held + SMALLEST_READ, 0);
         }
         &mut self.bytes[self.held..]
     }
 
-    fn held(&self) -> &[u8] {
+    pub(super) fn held(&self) -> &[u8] {
         &self.bytes[..self.held]
     }
 
     /// The last `left` bytes are the beginning of a frame; `read` were read the last time.
-    fn consume_all_but(&mut self, left: usize, read: usize) {
+    pub(super) fn consume_all_but(&mut self, left: usize, read: usize) {
         let full = self.held == self.bytes.len();
         self.bytes.copy_within(self.held - left..self.held, 0);
         self.held = left;
@@ -158,62 +164,34 @@ const SMALLEST_READ: usize = 2 * 1024;
 /// Read at a time while blocks come, in bytes.
 const LARGEST_READ: usize = 256 * 1024;
 /// After so long without a byte, a block that was begun is given up, and a stream within a frame is ended.
-const STALL: Duration = Duration::from_secs(60);
+pub(super) const STALL: Duration = Duration::from_secs(60);
 /// Bytes of payloads that are counted together.
 pub(super) const BUDGET_UNIT: usize = 1024;
 
 /// The blocks that are under way on a stream: one in each lane.
 #[derive(Default)]
 struct Lanes {
-    bulk: Option<Assembly>,
-    urgent: Option<Assembly>,
+    bulk: Option<UnderWay>,
+    urgent: Option<UnderWay>,
     /// Bytes that came and are limited.
     owed: Vec<(Throttle, usize)>,
 }
 
-struct Assembly {
+struct UnderWay {
     cid: Cid,
-    len: usize,
-    /// The block behind what is left of a page, so that it begins with one and can go to a disk as it is.
-    data: Vec<u8>,
-    begin: usize,
+    block: Assembly,
     /// Of the download that wants it.
     limit: Option<Throttle>,
 }
 
-impl Assembly {
-    fn push(&mut self, bytes: &[u8]) {
-        if self.data.len() + bytes.len() > self.data.capacity() {
-            self.make_room(bytes.len());
-        }
-        self.data.extend_from_slice(bytes);
-    }
-
-    /// For the beginning of a block, then for all of it: memory grows with what has come, not with what was announced, and what
-    /// has come is moved once.
-    fn make_room(&mut self, more: usize) {
-        let held = &self.data[self.begin..];
-        let most = if held.is_empty() { FIRST_ROOM } else { self.len };
-        let room = self.len.min(most).max(held.len() + more);
-        if self.len < LARGE {
-            return self.data.reserve_exact(room - held.len());
-        }
-        let mut data = Vec::<u8>::with_capacity(room + PAGE);
-        let begin = data.as_ptr().align_offset(PAGE);
-        data.resize(begin, 0);
-        data.extend_from_slice(held);
-        (self.data, self.begin) = (data, begin);
-    }
-}
-
 impl Lanes {
     fn begin(&mut self, cid: Cid, len: usize, limit: Option<Throttle>) {
-        *self.of(Lane::of(&cid)) = Some(Assembly { cid, len, data: Vec::new(), begin: 0, limit });
+        *self.of(Lane::of(&cid)) = Some(UnderWay { cid, block: Assembly::new(len), limit });
     }
 
     /// How many bytes to read at a time, where a limit says so.
     fn slice(&self) -> Option<usize> {
-        let limits = [&self.bulk, &self.urgent].into_iter().flatten().filter_map(|assembly| assembly.limit.as_ref());
+        let limits = [&self.bulk, &self.urgent].into_iter().flatten().filter_map(|under_way| under_way.limit.as_ref());
         limits.map(Throttle::slice).min()
     }
 
@@ -223,28 +201,24 @@ impl Lanes {
     }
 
     fn push(&mut self, lane: Lane, data: &[u8]) {
-        let Some(assembly) = self.of(lane) else { return };
-        assembly.push(data);
-        if let Some(limit) = assembly.limit.clone() {
+        let Some(under_way) = self.of(lane) else { return };
+        under_way.block.push(data);
+        if let Some(limit) = under_way.limit.clone() {
             self.owed.push((limit, data.len()));
         }
     }
 
     fn take(&mut self, lane: Lane) -> Option<(Cid, Bytes)> {
-        self.of(lane).take().map(|assembly| (assembly.cid, Bytes::from(assembly.data).slice(assembly.begin..)))
+        self.of(lane).take().map(|under_way| (under_way.cid, under_way.block.into_bytes()))
     }
 
-    fn of(&mut self, lane: Lane) -> &mut Option<Assembly> {
+    fn of(&mut self, lane: Lane) -> &mut Option<UnderWay> {
         match lane {
             Lane::Bulk => &mut self.bulk,
             Lane::Urgent => &mut self.urgent,
         }
     }
 }
-
-/// Room for the beginning of a block, in bytes: an eighth of the longest, so that a stranger who has us keep room has sent as
-/// much as that.
-const FIRST_ROOM: usize = 256 * 1024;
 
 /// Why reading ended before the peer ended it.
 #[derive(Debug, thiserror::Error)]
@@ -261,7 +235,9 @@ enum ReadError {
 mod tests {
     use cidra_content::block::{Block, MAX_BLOCK_SIZE, RAW};
 
+    use super::super::assembly::FIRST_ROOM;
     use super::*;
+    use crate::store::PAGE;
 
     #[test]
     fn room_for_a_block_grows_with_what_has_come() {
@@ -274,7 +250,7 @@ mod tests {
             let data = vec![came as u8; 10_000.min(MAX_BLOCK_SIZE - came)];
             lanes.push(Lane::Bulk, &data);
             came += data.len();
-            let room = lanes.bulk.as_ref().unwrap().data.capacity();
+            let room = lanes.bulk.as_ref().unwrap().block.room();
             assert!(room <= PAGE + FIRST_ROOM.max(8 * came), "room for {room} when {came} had come");
             if rooms.last() != Some(&room) {
                 rooms.push(room);
@@ -295,7 +271,7 @@ mod tests {
 
         lanes.push(Lane::Bulk, b"he");
         lanes.push(Lane::Urgent, b"not begun");
-        assert_eq!(lanes.bulk.as_ref().unwrap().data.capacity(), 5);
+        assert_eq!(lanes.bulk.as_ref().unwrap().block.room(), 5);
         lanes.push(Lane::Bulk, b"llo");
 
         assert_eq!(lanes.take(Lane::Bulk), Some((cid, Bytes::from_static(b"hello"))));

@@ -78,7 +78,7 @@ impl Blocks {
             }
         };
         let Some(PartnerState::Open(speaker)) = self.partners.get(&peer).map(|partner| &partner.state) else { return };
-        if speaker.blocks.try_send(Outgoing { request, cid, data, limit }).is_err() {
+        if !speaker.send(Outgoing { request, cid, data, limit }) {
             self.machine.handle_load_failed(&peer, request, &cid, now);
         }
     }

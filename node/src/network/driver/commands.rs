@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cid::Cid;
-use cidra_content::exchange::{Order, SessionId};
+use cidra_content::exchange::{Order, SessionId, wire};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
 
@@ -60,7 +60,7 @@ impl Driver {
             Command::Want { session, wants } => {
                 let Some(blocks) = &mut self.blocks else { return };
                 blocks.limits.wants(session, wants.iter().map(|(cid, _)| *cid));
-                wants.into_iter().for_each(|(cid, priority)| blocks.machine.want(session, cid, priority, now));
+                wants.into_iter().for_each(|(cid, priority)| blocks.want(session, cid, priority, now));
             }
             Command::Watch { root, limit, interest } => {
                 let Some(blocks) = &mut self.blocks else { return };
@@ -196,7 +196,8 @@ impl Driver {
             protocols.push(LAN_NAME);
         }
         if self.blocks.is_some() {
-            protocols.push(cidra_content::exchange::wire::native::PROTOCOL);
+            protocols.push(wire::native::PROTOCOL);
+            protocols.extend(wire::bitswap::PROTOCOLS);
         }
         if self.config.relay_service {
             protocols.extend(["/libp2p/circuit/relay/0.2.0/hop", "/libp2p/autonat/2/dial-request"]);

@@ -8,7 +8,7 @@ use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, ping};
 
 use super::super::behaviour::BehaviourEvent;
-use super::super::blocks::{BLOCKS, PartnerState};
+use super::super::blocks::{self, Inbound, PartnerState};
 use super::super::connections::Waiter;
 use super::super::discovery::{Dht, Finding, Located};
 use super::super::{ConnectError, streams};
@@ -29,7 +29,8 @@ impl Driver {
                     && let Some(blocks) = &mut self.blocks
                 {
                     let streams = &mut self.swarm.behaviour_mut().streams;
-                    blocks.begin(peer_id, connection_id, streams.open(peer_id, connection_id, vec![BLOCKS]));
+                    let names = blocks::protocols().into_iter().map(|(name, _)| name).collect();
+                    blocks.begin(peer_id, connection_id, streams.open(peer_id, connection_id, names));
                 }
                 waiters.into_iter().for_each(|waiter| self.tell_made(waiter, peer_id));
             }
@@ -163,9 +164,9 @@ impl Driver {
 
     fn on_stream(&mut self, event: streams::Event, now: Instant) {
         match event {
-            streams::Event::Inbound { peer, connection, stream, slot } => {
+            streams::Event::Inbound { peer, connection, protocol, stream, slot } => {
                 if let Some(blocks) = &mut self.blocks {
-                    blocks.on_inbound(peer, connection, stream, slot);
+                    blocks.on_inbound(peer, Inbound { connection, protocol, stream, slot });
                 }
             }
             streams::Event::Outbound { peer, request, result, .. } => {
@@ -186,12 +187,20 @@ impl Driver {
     ) {
         let round_trip = self.connections.get(&peer).and_then(|connected| connected.latency);
         let Some(blocks) = &mut self.blocks else { return };
+        if blocks.awaits_stream(&peer, opened) {
+            let stream =
+                result.map(|(stream, _)| stream).inspect_err(|error| tracing::debug!(%peer, %error, "no stream"));
+            if !blocks.on_answer_stream(&peer, opened, stream.ok()) {
+                self.drop_partner(peer);
+            }
+            return;
+        }
         let state = blocks.partners.get(&peer).map(|partner| &partner.state);
         if !matches!(state, Some(PartnerState::Opening { request, .. }) if *request == opened) {
             return;
         }
         match result {
-            Ok((stream, _)) => blocks.on_open(peer, stream, round_trip, now),
+            Ok(opened) => blocks.on_open(peer, opened, round_trip, now),
             Err(super::OpenStreamError::Unsupported) => {
                 blocks.on_mute(peer, "it speaks no protocol for blocks that this node knows".to_owned(), now);
             }

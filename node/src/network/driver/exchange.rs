@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use cid::Cid;
 use cidra_content::exchange::wire::native::Referral;
-use cidra_content::exchange::{Action, Protocol, SessionId};
+use cidra_content::exchange::{Action, SessionId};
 use futures::FutureExt;
 use libp2p::PeerId;
 use libp2p::core::{PeerRecord, SignedEnvelope};
@@ -39,7 +39,10 @@ impl Driver {
             }
             Action::Connect { peer } => self.connect(peer),
             Action::Delivered { session, cid, links } => self.tell(session, SessionEvent::Delivered { cid, links }),
-            Action::Load { peer, request, cid, root, .. } => blocks.load(peer, request, cid, root),
+            Action::Load { peer, request, cid, root, .. } => {
+                blocks.load(peer, request, cid, root);
+                self.open_answer_streams(peer);
+            }
             Action::Locate { peer, request, cids } => blocks.locate(peer, request, cids),
             Action::Missing { session, cid, report } => self.tell(session, SessionEvent::Missing { cid, report }),
             Action::Refer { peer, root, others } => {
@@ -68,7 +71,7 @@ impl Driver {
         let now = Instant::now();
         let Some(blocks) = &mut self.blocks else { return };
         match blocks.partners.get(&peer).map(|partner| &partner.state) {
-            Some(PartnerState::Open(_)) => blocks.machine.handle_connected(peer, Protocol::NATIVE, None, now),
+            Some(PartnerState::Open(speaker)) => blocks.machine.handle_connected(peer, speaker.protocol(), None, now),
             Some(PartnerState::Opening { .. }) => {}
             Some(PartnerState::Mute) => {
                 let why = "it speaks no protocol for blocks that this node knows".to_owned();
@@ -89,6 +92,16 @@ impl Driver {
                 };
                 blocks.work.push(reach.boxed());
             }
+        }
+    }
+
+    /// A peer that speaks Bitswap gets blocks on streams of their own.
+    fn open_answer_streams(&mut self, peer: PeerId) {
+        let Some(blocks) = &mut self.blocks else { return };
+        let Some((connection, name, count)) = blocks.lacks_streams(&peer) else { return };
+        for _ in 0..count {
+            let request = self.swarm.behaviour_mut().streams.open(peer, connection, vec![name.clone()]);
+            blocks.expect_stream(&peer, request);
         }
     }
 
@@ -117,6 +130,10 @@ impl Driver {
                 tracing::debug!(%peer, why, "a stream of blocks ended");
                 self.drop_partner(peer);
             }
+            Heard::List(message) => {
+                tracing::trace!(%peer, ?message);
+                blocks.on_list(peer, message, now);
+            }
             Heard::Message(message) => {
                 tracing::trace!(%peer, ?message);
                 blocks.machine.handle_message(&peer, message, now);
@@ -125,6 +142,9 @@ impl Driver {
             Heard::Progress(bytes) => blocks.machine.handle_progress(&peer, bytes, now),
             Heard::Refer { root, peers } => self.on_referred(peer, root, peers, now),
             Heard::Sent { request, cid, bytes, last } => {
+                if last {
+                    blocks.on_sent(&peer, &cid);
+                }
                 blocks.machine.handle_sent(&peer, request, &cid, bytes, last, now);
             }
         }

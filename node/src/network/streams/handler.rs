@@ -12,12 +12,13 @@ use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedI
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
 use libp2p::{Stream, StreamProtocol};
 
-use super::{OpenStreamError, Protocols, Slot, StreamRequest};
+use super::{Accept, OpenStreamError, Protocols, Slot, StreamRequest};
 
 /// Opens and accepts the streams of one connection.
 pub(in crate::network) struct Handler {
-    accept: Protocols,
-    slots: Slot,
+    accept: Accept,
+    /// One for each that is accepted.
+    slots: Vec<Slot>,
     events: VecDeque<ConnectionHandlerEvent<Protocols, StreamRequest, FromHandler>>,
 }
 
@@ -31,23 +32,27 @@ pub(in crate::network) struct Open {
 /// What became of a stream.
 #[derive(Debug)]
 pub(in crate::network) enum FromHandler {
-    Inbound { stream: Stream, slot: Slot },
+    Inbound { protocol: StreamProtocol, stream: Stream, slot: Slot },
     Outbound { request: StreamRequest, result: Result<(Stream, StreamProtocol), OpenStreamError> },
 }
 
 impl Handler {
-    pub(super) fn new(accept: Protocols) -> Self {
-        Self { accept, slots: Arc::new(()), events: VecDeque::new() }
+    pub(super) fn new(accept: Accept) -> Self {
+        let slots = accept.0.iter().map(|_| Arc::new(())).collect();
+        Self { accept, slots, events: VecDeque::new() }
     }
 
     /// The surplus is reset by being dropped.
-    fn on_inbound(&mut self, mut stream: Stream) {
-        if Arc::strong_count(&self.slots) > MAX_INBOUND {
-            tracing::debug!("reset a stream: the peer has {MAX_INBOUND} open");
+    fn on_inbound(&mut self, mut stream: Stream, protocol: StreamProtocol) {
+        let accepted = self.accept.0.iter().zip(&self.slots).find(|((name, _), _)| *name == protocol);
+        let Some(((_, most), slot)) = accepted else { return };
+        if Arc::strong_count(slot) > *most {
+            tracing::debug!(%protocol, "reset a stream: the peer has {most} open");
             return;
         }
+        let slot = slot.clone();
         stream.ignore_for_keep_alive();
-        self.tell(FromHandler::Inbound { stream, slot: self.slots.clone() });
+        self.tell(FromHandler::Inbound { protocol, stream, slot });
     }
 
     fn tell(&mut self, event: FromHandler) {
@@ -55,9 +60,6 @@ impl Handler {
     }
 }
 
-/// Inbound streams that live at a time on a connection; one is needed, and one more while the one before is being closed.
-/// What comes beyond is reset.
-pub(in crate::network) const MAX_INBOUND: usize = 2;
 /// To negotiate the protocol of a stream.
 const NEGOTIATION: Duration = Duration::from_secs(10);
 
@@ -70,7 +72,8 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = StreamRequest;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Protocols> {
-        SubstreamProtocol::new(self.accept.clone(), ()).with_timeout(NEGOTIATION)
+        let names = self.accept.0.iter().map(|(name, _)| name.clone());
+        SubstreamProtocol::new(Protocols(names.collect()), ()).with_timeout(NEGOTIATION)
     }
 
     fn on_behaviour_event(&mut self, Open { request, protocols }: Open) {
@@ -80,8 +83,10 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<Protocols, Protocols, (), StreamRequest>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, _), .. }) => {
-                self.on_inbound(stream);
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (stream, protocol), ..
+            }) => {
+                self.on_inbound(stream, protocol);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info: request }) => {
                 let (mut stream, name) = protocol;
