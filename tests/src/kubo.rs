@@ -26,25 +26,56 @@ pub struct Kubo {
 impl Kubo {
     /// Starts one whose configuration has this profile applied, if it is given. Without a Kubo it prints what is skipped.
     pub fn start(profile: Option<&str>) -> Option<Kubo> {
+        let profiles = ["test"].into_iter().chain(profile).collect::<Vec<_>>().join(",");
+        let mut kubo = Kubo::new(&profiles, &[("Addresses.Swarm", "[]")])?;
+        kubo.run(&["--offline"]);
+        Some(kubo)
+    }
+
+    /// Starts one that can be connected to on this host, by this transport alone, and that looks for nobody.
+    pub fn online(transport: Transport) -> Option<Kubo> {
+        let (address, security) = match transport {
+            Transport::Noise => ("/ip4/127.0.0.1/tcp/0", ("Swarm.Transports.Security.TLS", "false")),
+            Transport::Quic => ("/ip4/127.0.0.1/udp/0/quic-v1", ("Swarm.Transports.Network.TCP", "false")),
+            Transport::Tls => ("/ip4/127.0.0.1/tcp/0", ("Swarm.Transports.Security.Noise", "false")),
+        };
+        let listen = format!("[\"{address}\"]");
+        let alone = [("Bootstrap", "[]"), ("Discovery.MDNS.Enabled", "false"), ("Routing.Type", "\"dht\"")];
+        let settings = [&[("Addresses.Swarm", &*listen), security][..], &alone].concat();
+        let mut kubo = Kubo::new("test", &settings)?;
+        kubo.run(&[]);
+        Some(kubo)
+    }
+
+    fn new(profiles: &str, settings: &[(&str, &str)]) -> Option<Kubo> {
         if let Err(reason) = program() {
             println!("skipped: {reason}");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("kubo-").tempdir().expect("a temporary folder");
-        let mut kubo = Kubo { folder, daemon: None };
-        let profiles = ["test"].into_iter().chain(profile).collect::<Vec<_>>().join(",");
-        kubo.ipfs(["init", "--empty-repo", "--profile", &profiles]).run().success();
-        for (key, value) in [("Addresses.Swarm", "[]"), ("Swarm.DisableNatPortMap", "true")] {
+        let kubo = Kubo { folder, daemon: None };
+        kubo.ipfs(["init", "--empty-repo", "--profile", profiles]).run().success();
+        for (key, value) in [&[("Swarm.DisableNatPortMap", "true")], settings].concat() {
             kubo.ipfs(["config", "--json", key, value]).run().success();
         }
         // It is asked, not relied on: a sync for each of its blocks is most of what a test would wait for.
         let config = kubo.folder.path().join("repo/config");
         let text = fs::read_to_string(&config).expect("made by init");
         fs::write(&config, text.replace("\"sync\": true", "\"sync\": false")).expect("the test's own file");
-        let mut daemon = kubo.ipfs(["daemon", "--offline"]).limit(LIFE).start();
-        daemon.wait_for_line(LIMIT, |line| line == "Daemon is ready");
-        kubo.daemon = Some(daemon);
         Some(kubo)
+    }
+
+    fn run(&mut self, flags: &[&str]) {
+        let mut daemon = self.ipfs(["daemon"]).args(flags).limit(LIFE).start();
+        daemon.wait_for_line(LIMIT, |line| line == "Daemon is ready");
+        self.daemon = Some(daemon);
+    }
+
+    /// Its address on this host, with its peer id.
+    pub fn address(&self) -> String {
+        let addresses = self.ipfs(["id", "-f", "<addrs>"]).run().success();
+        let first = addresses.lines().into_iter().find(|address| address.starts_with("/ip4/127.0.0.1/"));
+        first.expect("it was told to listen there").to_owned()
     }
 
     /// `ipfs` with these arguments; once the daemon runs, it is the daemon that does it.
@@ -72,6 +103,17 @@ impl Kubo {
         daemon.terminate();
         daemon.finish().success()
     }
+}
+
+/// What a connection to it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, with Noise.
+    Noise,
+    /// QUIC.
+    Quic,
+    /// TCP, with TLS.
+    Tls,
 }
 
 /// Longer than any suite.
