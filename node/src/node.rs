@@ -204,7 +204,7 @@ impl Node {
         let is_daemon = self.is_daemon();
         let listen = settings.listen.clone().unwrap_or_else(|| match settings.role {
             Role::Daemon => settings.config.swarm.listen.clone(),
-            Role::Command => addresses(&["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]),
+            Role::Command => everywhere(0),
             Role::Sender => everywhere(identity::port(&self.0.keypair)),
         });
         let routing = match (settings.routing.unwrap_or(settings.config.routing.mode), is_daemon) {
@@ -315,7 +315,7 @@ impl Node {
     }
 }
 
-/// All addresses of this machine, at one port.
+/// All addresses of this machine, at one port; 0: at free ones.
 fn everywhere(port: u16) -> Vec<Multiaddr> {
     let hosts = ["/ip4/0.0.0.0", "/ip6/::"];
     let at = |host: &str| [format!("{host}/tcp/{port}"), format!("{host}/udp/{port}/quic-v1")];
