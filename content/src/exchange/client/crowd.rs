@@ -194,7 +194,9 @@ impl<P: Peer> Client<P> {
             return;
         }
         let mut cids: Vec<Cid> = able.take(MOST_CHOSEN_FROM).copied().collect();
-        if cids.is_empty() {
+        // As many as it may send already are as good as asked for: the last one would come twice.
+        let count = (allowed - used).min((cids.len() as u32).saturating_sub(open));
+        if count == 0 {
             return;
         }
         // Of one who asks alone a source takes what is listed first; several must not all take the same.
@@ -203,7 +205,7 @@ impl<P: Peer> Client<P> {
             cids = self.random.draw(&cids, MOST_LISTED);
         }
         cids.truncate(MOST_LISTED);
-        self.ask_for_any(id, peer, allowed - used, cids, now);
+        self.ask_for_any(id, peer, count, cids, now);
     }
 
     fn ask_for_any(&mut self, id: SessionId, peer: &P, count: u32, cids: Vec<Cid>, now: Instant) {
