@@ -35,6 +35,11 @@ compose:
     cargo build --workspace --locked
     .ci/compose
 
+# Client-server or peer-to-peer: print the table of docs/COMPARISON.md. Needs root, nginx and curl.
+compare *NAMES:
+    cargo build --release --workspace --locked
+    target/release/cidra-compare {{NAMES}}
+
 # Measure and print the tables of docs/BENCHMARKS.md: all, or those named.
 bench *NAMES:
     cargo build --release --workspace --locked

@@ -72,6 +72,11 @@ impl Daemon {
         self.running.memory()
     }
 
+    /// Time of processors that it took so far.
+    pub fn processor_time(&self) -> Duration {
+        self.running.processor_time()
+    }
+
     /// The most it held in memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.running.peak_memory()

@@ -3,6 +3,7 @@
 //! The programs are run as their users run them: found beside the test's own executable, given folders of their own,
 //! and waited for by what they print. Nothing here waits for a while and hopes.
 
+mod counters;
 pub mod daemon;
 pub mod kubo;
 pub mod lan;

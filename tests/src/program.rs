@@ -1,7 +1,7 @@
 //! A program run as a process: its arguments, its output as it comes, its end, each wait with a limit.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::counters::{counter, memory, processor_time};
 use crate::kubo;
 use crate::lan::Host;
 use crate::mount::Mount;
@@ -250,6 +251,11 @@ impl Running {
         Memory { resident: field("VmRSS:"), own: field("RssAnon:") }
     }
 
+    /// Time of processors that it took so far.
+    pub fn processor_time(&self) -> Duration {
+        processor_time(self.child.id()).expect("it runs")
+    }
+
     /// The most it held in memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         memory(self.child.id(), "VmHWM:").unwrap_or(self.peak)
@@ -285,6 +291,7 @@ impl Running {
         }
         // It has ended and was not waited for: its counters are still there.
         let written = counter(self.child.id(), "io", "wchar:").unwrap_or_default();
+        let processor_time = processor_time(self.child.id()).unwrap_or_default();
         let status = self.child.wait().expect("our own child");
         Finished {
             code: status.code(),
@@ -294,6 +301,7 @@ impl Running {
             elapsed: self.started.elapsed(),
             peak_memory: self.peak,
             written,
+            processor_time,
             shown: self.shown.clone(),
         }
     }
@@ -347,6 +355,8 @@ pub struct Finished {
     pub peak_memory: u64,
     /// Bytes that it wrote to files and pipes; what went to sockets is not among them.
     pub written: u64,
+    /// Time of processors that it took.
+    pub processor_time: Duration,
     shown: String,
 }
 
@@ -384,15 +394,4 @@ impl Finished {
 fn lines(bytes: &[u8]) -> Vec<String> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     String::from_utf8_lossy(&bytes[..whole]).lines().map(str::to_owned).collect()
-}
-
-fn memory(process: u32, field: &str) -> Option<u64> {
-    Some(counter(process, "status", field)? * 1024)
-}
-
-/// A number that the system keeps of a process.
-fn counter(process: u32, file: &str, field: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/{file}")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
 }
