@@ -166,7 +166,8 @@ impl Download {
     }
 
     /// What is put out stands in the file, or is written there: leaves that repeat themselves, and what is in other nodes. False
-    /// when there is nothing to put out. Cancel safe: what is put out is gone from the list in one step with all that follows.
+    /// when there is nothing to put out. Cancel safe: what is put out is gone from the list in one step with all that follows, and
+    /// a write that was begun goes on.
     pub(super) async fn put_in_place(&mut self) -> Result<bool, FetchError> {
         let Some(placing) = &mut self.placing else { return Ok(false) };
         let room = READ_AHEAD.saturating_sub(placing.outputs.len());

@@ -27,7 +27,9 @@ pub struct PartFile {
     file: Arc<DirectFile>,
     /// Bytes that were in it when it was opened.
     had: u64,
-    pieces: Mutex<Pieces>,
+    pieces: Arc<Mutex<Pieces>>,
+    /// Whose turn it is to [write](Self::write).
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +55,8 @@ impl PartFile {
             return Ok(None);
         }
         let source = Source { path, claim: Claim::Borrowed, state: State::Growing { device, inode } };
-        Ok(Some(PartFile { source, file: Arc::new(DirectFile::new(file)), had: size, pieces: Mutex::default() }))
+        let file = Arc::new(DirectFile::new(file));
+        Ok(Some(PartFile { source, file, had: size, pieces: Arc::default(), turn: Arc::default() }))
     }
 
     /// The file as its references name it.
@@ -89,12 +92,22 @@ impl PartFile {
         }
     }
 
-    /// Write bytes that were proven.
+    /// Write bytes that were proven, unless it is known that they stand there. Dropped, it goes on, and whoever asks for it again
+    /// waits for it: however short each wait is, it ends.
     pub async fn write(&self, at: u64, bytes: Bytes) -> io::Result<()> {
-        let (file, len) = (self.file.clone(), bytes.len() as u64);
-        blocking(move || file.write_at(at, &bytes)).await?;
-        self.pieces().written.insert(at, len);
-        Ok(())
+        let place = Place { at, len: bytes.len() as u64 };
+        let turn = self.turn.clone().lock_owned().await;
+        if self.holds(place) {
+            return Ok(());
+        }
+        let (file, pieces) = (self.file.clone(), self.pieces.clone());
+        blocking(move || {
+            let _turn = turn;
+            file.write_at(at, &bytes)?;
+            pieces.lock().unwrap_or_else(PoisonError::into_inner).written.insert(at, place.len);
+            Ok(())
+        })
+        .await
     }
 
     /// These leaves stand here, as was proven: read them from here on.
@@ -202,4 +215,27 @@ impl Store {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| io::Error::other("the process is about to end"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_is_done_and_is_done_once() {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let file = PartFile::new(named.reopen().unwrap(), named.path().to_owned()).unwrap().unwrap();
+        let (bytes, others) = (Bytes::from(vec![7; 1 << 20]), Bytes::from(vec![8; 1 << 20]));
+        {
+            let mut write = pin!(file.write(5, bytes.clone()));
+            let _ = futures::poll!(&mut write); // begun, and dropped
+        }
+
+        file.write(5, others).await.unwrap();
+
+        assert!(file.holds(Place { at: 5, len: 1 << 20 }));
+        assert!(std::fs::read(named.path()).unwrap()[5..] == bytes);
+    }
 }
