@@ -1,20 +1,29 @@
 //! Whatever moment the power fails or the process is killed: what was acknowledged is there, the store opens, and nothing
 //! bad is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileExt as _;
 
 use cid::Cid;
 use cidra_content::block::Block;
+use cidra_content::unixfs::Wrapping;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{UnreliableDisk, block, open};
-use crate::store::{Local, Root, RootKind, StoreError};
+use super::{UnreliableDisk, block, blocks, located, open};
+use crate::store::{Claim, Identity, Local, Part, Root, RootKind, Source, State, StoreError};
 
 #[test]
 fn what_was_acknowledged_survives_power_loss_at_any_moment() {
     for seed in 0..seeds(300) {
         Story::new(seed).run(4);
+    }
+}
+
+#[test]
+fn what_was_fetched_into_a_file_survives_power_loss_at_any_moment() {
+    for seed in 0..seeds(60) {
+        Film::new(seed).run(4);
     }
 }
 
@@ -184,3 +193,115 @@ impl Story {
         assert_eq!((stat.blocks, stat.bytes), counted, "seed {seed}");
     }
 }
+
+/// A file that is fetched into, leaf by leaf, and what of it must be there.
+struct Film {
+    seed: u64,
+    random: SmallRng,
+    disk: UnreliableDisk,
+    _folder: tempfile::TempDir,
+    source: Source,
+    file: std::fs::File,
+    leaves: Vec<Block>,
+    acknowledged: BTreeSet<usize>,
+    /// Written, and not acknowledged: the disk may have forgotten any of it.
+    unsure: BTreeSet<usize>,
+}
+
+impl Film {
+    fn new(seed: u64) -> Film {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film.cidra-part");
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let Identity { device, inode, .. } = Identity::of(&file.metadata().unwrap()).unwrap();
+        Film {
+            seed,
+            random: SmallRng::seed_from_u64(seed),
+            disk: UnreliableDisk::new(),
+            _folder: folder,
+            source: Source { path, claim: Claim::Borrowed, state: State::Growing { device, inode } },
+            file,
+            leaves: blocks(0..40, LEAF),
+            acknowledged: BTreeSet::new(),
+            unsure: BTreeSet::new(),
+        }
+    }
+
+    fn run(&mut self, crashes: usize) {
+        for _ in 0..crashes {
+            self.disk.crash_after(self.random.random_range(1..120));
+            if let Ok(store) = open(&self.disk) {
+                // It fails when the power does.
+                let _ = futures::executor::block_on(self.fetch(&store));
+            }
+            let random = &mut self.random;
+            self.disk = self.disk.after_power_loss(|below| random.random_range(0..below));
+            self.forget();
+            futures::executor::block_on(self.check());
+        }
+        let store = open(&self.disk).unwrap();
+        futures::executor::block_on(self.fetch(&store)).unwrap();
+        futures::executor::block_on(store.close()).unwrap();
+        futures::executor::block_on(self.check());
+        assert_eq!(self.acknowledged.len(), self.leaves.len(), "seed {}", self.seed);
+    }
+
+    /// Goes on as a download does: what proves right in the file is referred to, the rest written and then referred to.
+    async fn fetch(&mut self, store: &Local) -> Result<(), StoreError> {
+        for (number, leaf) in self.leaves.iter().enumerate() {
+            let offset = (number * LEAF) as u64;
+            if !self.stands(number) {
+                self.file.write_all_at(leaf.data(), offset).unwrap();
+            }
+            self.unsure.insert(number);
+            let part = Part { cid: *leaf.cid(), offset, length: LEAF as u32, wrapping: Wrapping::Bare };
+            store.refer(self.source.clone(), vec![part]).await?;
+            if self.random.random_range(0..6) == 0 {
+                store.commit().await?;
+                self.acknowledged.append(&mut self.unsure);
+            }
+        }
+        store.commit().await?;
+        self.acknowledged.append(&mut self.unsure);
+        Ok(())
+    }
+
+    fn stands(&self, number: usize) -> bool {
+        let mut bytes = vec![0; LEAF];
+        let read = self.file.read_exact_at(&mut bytes, (number * LEAF) as u64);
+        read.is_ok() && bytes == *self.leaves[number].data()
+    }
+
+    /// Of what was not acknowledged any may not have reached the disk, or some sectors of it.
+    fn forget(&mut self) {
+        for number in std::mem::take(&mut self.unsure) {
+            if self.acknowledged.contains(&number) {
+                continue;
+            }
+            let kept = self.random.random_range(0..=LEAF / 512) * 512;
+            self.file.write_all_at(&vec![0; LEAF - kept], (number * LEAF + kept) as u64).unwrap();
+        }
+    }
+
+    async fn check(&self) {
+        let seed = self.seed;
+        let store = open(&self.disk).unwrap_or_else(|error| panic!("seed {seed}: {error}: {error:?}"));
+        // The second time what was bad is forgotten, and has taken nothing along.
+        for turn in 0..2 {
+            for (number, leaf) in self.leaves.iter().enumerate() {
+                let found = store.load(leaf.cid()).await.unwrap().map(|stored| stored.data);
+                match self.acknowledged.contains(&number) {
+                    true => assert_eq!(found.as_ref(), Some(leaf.data()), "seed {seed}, {number}, turn {turn}"),
+                    false => assert!(found.is_none_or(|data| data == *leaf.data()), "seed {seed}, {number}"),
+                }
+            }
+            store.commit().await.unwrap();
+        }
+        let bad: Vec<Cid> =
+            (0..self.leaves.len()).filter(|number| !self.stands(*number)).map(|at| *self.leaves[at].cid()).collect();
+        assert_eq!(located(&store, bad.clone()).await, vec![None; bad.len()], "seed {seed}");
+        store.close().await.unwrap();
+    }
+}
+
+const LEAF: usize = 2048;
