@@ -262,22 +262,19 @@ impl Place {
     /// Whether something else may stand where this stands. A file and a symlink may go, with `--force`; others have more to
     /// them than can be fetched again: who replaces `/dev/null` has broken the machine.
     pub(super) fn may_replace(&self, there: &Stat, how: &str) -> Outcome {
-        let (what, else_) = match kind(there) {
+        let (what, advice) = match kind(there) {
             FileType::RegularFile | FileType::Symlink if self.force => return Ok(()),
             FileType::RegularFile | FileType::Symlink => return Err(self.refused(how)),
-            FileType::Directory => ("a folder", ""),
+            FileType::Directory => ("a folder", "move it away, or name another place with -o"),
             FileType::Fifo => ("a pipe", CAT),
-            FileType::Socket => ("a socket", ""),
+            FileType::Socket => ("a socket", "name another place with -o"),
             _ => ("a device", CAT),
         };
-        let path = self.path.display();
-        Err(Failure::failed(format!(
-            "{path} is {what}, and is not replaced: move it away, or name another place with -o{else_}"
-        )))
+        Err(Failure::failed(format!("{} is {what}, and is not replaced: {advice}", self.path.display())))
     }
 }
 
-const CAT: &str = "; `cidra cat` writes into what is there";
+const CAT: &str = "name another place with -o, or let `cidra cat` write into it";
 
 /// So often another call may come between.
 const ATTEMPTS: usize = 10;
