@@ -10,6 +10,7 @@ pub mod dag_pb;
 pub mod exchange;
 pub mod fetch;
 pub mod garbage;
+pub mod gateway;
 pub mod hash;
 pub mod ipld;
 pub mod mdns;
