@@ -3,9 +3,12 @@
 //! However often a DAG names a block, it is visited once: one that names a child a thousand times on each of forty levels has
 //! forty visits. What is ahead is bounded.
 
+mod entity;
+
 use cid::Cid;
 
 use crate::seen::Seen;
+pub use entity::EntityWalk;
 
 /// A walk under way.
 #[derive(Clone, Debug, Default)]
@@ -13,9 +16,16 @@ pub struct Walk {
     seen: Seen,
     /// What is to be visited, the next one last.
     ahead: Vec<Cid>,
+    /// Visits, where what was visited is visited again.
+    repeated: Option<usize>,
 }
 
 impl Walk {
+    /// A walk that visits a block as often as the DAG names it. Of one that names them without end [`MAX_VISITED`] are visited.
+    pub fn repeating() -> Walk {
+        Walk { repeated: Some(0), ..Walk::default() }
+    }
+
     /// Goes on from `root`, unless it was visited.
     pub fn begin(&mut self, root: Cid) {
         self.ahead.push(root);
@@ -25,6 +35,10 @@ impl Walk {
     pub fn visit(&mut self) -> Option<Cid> {
         loop {
             let cid = self.ahead.pop()?;
+            if let Some(visits) = &mut self.repeated {
+                *visits += 1;
+                return Some(cid);
+            }
             if self.seen.insert(&cid) {
                 return Some(cid);
             }
@@ -36,7 +50,7 @@ impl Walk {
         let before = self.ahead.len();
         let one_too_many = (MAX_AHEAD + 1).saturating_sub(before);
         self.ahead.extend(links.iter().rev().filter(|cid| !self.seen.contains(cid)).take(one_too_many));
-        if self.ahead.len() > MAX_AHEAD || self.seen.len() > MAX_VISITED {
+        if self.ahead.len() > MAX_AHEAD || self.visited() > MAX_VISITED {
             self.ahead.truncate(before);
             return Err(TooWide);
         }
@@ -52,7 +66,7 @@ impl Walk {
 
     /// How many blocks were visited.
     pub fn visited(&self) -> usize {
-        self.seen.len()
+        self.repeated.unwrap_or(self.seen.len())
     }
 }
 
@@ -97,6 +111,18 @@ mod tests {
 
         assert_eq!(rest, [cid(3), cid(4), cid(2)]);
         assert_eq!(walk.visited(), 5);
+    }
+
+    #[test]
+    fn a_repeating_walk_comes_by_again() {
+        let mut walk = Walk::repeating();
+        walk.begin(cid(0));
+        walk.visit();
+        walk.descend(&[cid(1), cid(2), cid(1)]).expect("narrow");
+
+        let rest: Vec<Cid> = std::iter::from_fn(|| walk.visit()).collect();
+
+        assert_eq!((rest, walk.visited()), (vec![cid(1), cid(2), cid(1)], 4));
     }
 
     #[test]
