@@ -50,6 +50,15 @@ impl ContentPath {
             _ => Err(PathError::Scheme { scheme: scheme.into() }),
         }
     }
+
+    /// A path of names in folders as it stands: nothing of it is trimmed or decoded.
+    pub fn below(cid: Cid, path: &str) -> Result<ContentPath, PathError> {
+        if path.len() > MAX_PATH {
+            return Err(PathError::TooLong { length: path.len() });
+        }
+        let segments = follow(path.split('/').map(|segment| Ok(segment.to_owned())))?;
+        Ok(ContentPath { namespace: Namespace::Ipfs, cid, segments, filename: None })
+    }
 }
 
 /// As `/ipfs/CID/path` or `/ipld/CID/path`.
@@ -300,6 +309,17 @@ mod tests {
             assert_eq!((path.cid, path.filename), (parse_cid(V1).expect("sound"), None), "{text}");
             assert_eq!(path.segments, ["a b", "c"], "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_that_stands_below_a_cid_is_taken_as_it_is() {
+        let cid = parse_cid(V1).expect("sound");
+
+        let segments = |path| ContentPath::below(cid, path).map(|path| path.segments);
+
+        assert_eq!(segments("/ a%20//b\n"), Ok(vec![" a%20".to_owned(), "b\n".to_owned()]));
+        assert_eq!(segments("/a/../.."), Err(PathError::AboveRoot));
+        assert_eq!(segments(&"n".repeat(MAX_PATH + 1)), Err(PathError::TooLong { length: MAX_PATH + 1 }));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::store::{Lease, Located, StoreError};
 use ahead::Ahead;
 use asking::unprovable;
 pub use event::DownloadEvent;
-pub use failure::FetchError;
+pub use failure::{Answers, FetchError};
 pub(crate) use gather::gather;
 use in_place::Placing;
 use report::Patience;

@@ -9,7 +9,9 @@ mod dag;
 mod handover;
 mod listing;
 mod read;
+mod tarball;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub use dag::DagReader;
 pub use handover::Settled;
 pub use listing::{Kind, Listed, Listing};
 pub use read::Resolved;
+pub use tarball::Tarball;
 
 /// A node. Clones are handles of the same one.
 #[derive(Clone)]
@@ -83,6 +86,8 @@ pub struct Settings {
     pub keep: Option<bool>,
     /// Whether to look for peers on the local network, in place of `swarm.mdns`.
     pub mdns: Option<bool>,
+    /// Where names of websites lead (`/ipfs/CID`, `/ipns/name`), whatever DNS says.
+    pub names: BTreeMap<String, String>,
 }
 
 /// How long a node lives.

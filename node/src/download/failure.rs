@@ -1,5 +1,6 @@
 //! Why a download ends without its content.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use cid::Cid;
 use cidra_content::fetch::DagError;
 use cidra_content::ipld::{self, PathFailure};
 use cidra_content::unixfs::shard::DirectoryReadError;
+use libp2p::PeerId;
 
 use crate::node::NodeError;
 use crate::store::StoreError;
@@ -67,7 +69,7 @@ pub enum FetchError {
         /// For how long nothing came.
         waited: Duration,
         /// Whom we asked, what they said, what to do.
-        report: String,
+        report: Box<Answers>,
     },
     /// A block is no node of its codec.
     #[error("block {cid} cannot be read")]
@@ -99,6 +101,21 @@ pub enum FetchError {
         /// The multihash code.
         code: u64,
     },
+}
+
+/// What peers said of a block that none delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Whom we asked, and what each said; the first few.
+    pub asked: Vec<(PeerId, String)>,
+    /// The same for people, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Answers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
 }
 
 impl FetchError {

@@ -8,7 +8,7 @@ use cidra_content::exchange::{PeerState, Report, SessionReport};
 use libp2p::PeerId;
 use tokio::time::Instant;
 
-use super::{FetchError, FetchOptions};
+use super::{Answers, FetchError, FetchOptions};
 
 /// The time limits of a download, and what was heard meanwhile.
 pub(super) struct Patience {
@@ -69,24 +69,35 @@ impl Patience {
     /// Patience is over. `last` is how the download stands at its end.
     pub(super) fn end(&mut self, waiting_for: Cid, last: Option<&SessionReport<PeerId>>, now: Instant) -> FetchError {
         let since = if self.end.is_some_and(|end| now >= end) { self.began } else { self.came_last };
-        let (cid, report) = match self.heard.take() {
-            Some((cid, report)) => (cid, describe(&report)),
-            None => (waiting_for, describe_peers(last)),
+        let (cid, asked, text) = match self.heard.take() {
+            Some((cid, report)) => {
+                let asked = report.asked.iter().take(NAMED).map(|(peer, said)| (*peer, said.to_string()));
+                (cid, asked.collect(), describe(&report))
+            }
+            None => {
+                let asked = states(last);
+                let text = describe_peers(&asked);
+                (waiting_for, asked, text)
+            }
         };
-        FetchError::NotDelivered { cid, waited: now - since, report }
+        FetchError::NotDelivered { cid, waited: now - since, report: Box::new(Answers { asked, text }) }
     }
 }
 
 /// Where nothing was concluded yet: what is known of each peer.
-fn describe_peers(report: Option<&SessionReport<PeerId>>) -> String {
+fn states(report: Option<&SessionReport<PeerId>>) -> Vec<(PeerId, String)> {
     let peers = report.map(|report| &report.peers[..]).unwrap_or_default();
     let said = peers.iter().filter_map(|report| match &report.state {
-        PeerState::Failed(why) => Some(format!("{}: could not be reached: {why}", report.peer)),
-        PeerState::Dialling => Some(format!("{}: does not answer when it is dialled", report.peer)),
-        PeerState::Doubted | PeerState::Owing(_) => Some(format!("{}: was asked, and is silent", report.peer)),
+        PeerState::Failed(why) => Some((report.peer, format!("could not be reached: {why}"))),
+        PeerState::Dialling => Some((report.peer, "does not answer when it is dialled".to_owned())),
+        PeerState::Doubted | PeerState::Owing(_) => Some((report.peer, "was asked, and is silent".to_owned())),
         PeerState::Idle | PeerState::Away => None,
     });
-    let said: Vec<String> = said.take(NAMED).collect();
+    said.take(NAMED).collect()
+}
+
+fn describe_peers(said: &[(PeerId, String)]) -> String {
+    let said: Vec<String> = said.iter().map(|(peer, said)| format!("{peer}: {said}")).collect();
     match said.is_empty() {
         true => {
             "no provider was found or none answered; is a peer that has it online and reachable? Name one with --peer"

@@ -36,7 +36,15 @@ pub struct DagReader {
 impl DagReader {
     /// A walk of all below `root`.
     pub fn new(node: Node, root: Cid, options: FetchOptions) -> Self {
-        let mut walk = Walk::default();
+        Self::along(Walk::default(), node, root, options)
+    }
+
+    /// A walk of all below `root` that comes by a block as often as the DAG names it.
+    pub fn repeating(node: Node, root: Cid, options: FetchOptions) -> Self {
+        Self::along(Walk::repeating(), node, root, options)
+    }
+
+    fn along(mut walk: Walk, node: Node, root: Cid, options: FetchOptions) -> Self {
         walk.begin(root);
         Self {
             node,

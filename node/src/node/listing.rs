@@ -107,14 +107,15 @@ impl Listing {
         let mut blocks = gather(&self.node, self.folder, &nodes, &self.options).await?.into_iter();
         for entry in entries {
             let (name, cid) = (entry.name.to_vec(), entry.cid);
-            self.listed.push_back(if cid.codec() == block::RAW {
+            let listed = if cid.codec() == block::RAW {
                 Listed { size: entry.tsize, kind: Kind::File, ..Listed::unknown(name, cid) }
             } else if self.looks_into {
                 let block = blocks.next().expect("one was gathered for each");
                 Listed::of(name, cid, &Entity::parse(&block).map_err(DagError::from)?)
             } else {
                 Listed::unknown(name, cid)
-            });
+            };
+            self.listed.push_back(Listed { claimed: entry.tsize, ..listed });
         }
         Ok(())
     }
@@ -148,6 +149,8 @@ pub struct Listed {
     pub cid: Cid,
     /// A file's length in bytes; zero for a folder.
     pub size: u64,
+    /// Bytes of all its blocks, as the folder says; nobody proves it.
+    pub claimed: u64,
     /// What it is.
     pub kind: Kind,
     /// What a symbolic link points to.
@@ -158,7 +161,7 @@ pub struct Listed {
 
 impl Listed {
     fn unknown(name: Vec<u8>, cid: Cid) -> Self {
-        Self { name, cid, size: 0, kind: Kind::Unknown, target: None, metadata: Metadata::default() }
+        Self { name, cid, size: 0, claimed: 0, kind: Kind::Unknown, target: None, metadata: Metadata::default() }
     }
 
     fn of(name: Vec<u8>, cid: Cid, entity: &Entity) -> Self {
@@ -168,7 +171,7 @@ impl Listed {
             Entity::Raw(data) => (Kind::File, data.len() as u64, None),
             Entity::Symlink(symlink) => (Kind::Symlink, symlink.target.len() as u64, Some(symlink.target.to_vec())),
         };
-        Self { name, cid, size, kind, target, metadata: entity.metadata() }
+        Self { name, cid, size, claimed: 0, kind, target, metadata: entity.metadata() }
     }
 }
 

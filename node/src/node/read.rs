@@ -18,29 +18,39 @@ impl Node {
         blocks.pop().ok_or(FetchError::NotHere { cid: *cid })
     }
 
+    /// Blocks in the order given, from the store or from peers that have `root`.
+    pub async fn blocks(&self, root: Cid, cids: &[Cid], options: &FetchOptions) -> Result<Vec<Block>, FetchError> {
+        gather(self, root, cids, options).await
+    }
+
     /// The CID at the end of a path; fails where that is a value within a block.
     pub async fn resolve(&self, path: &ContentPath, options: &FetchOptions) -> Result<Cid, FetchError> {
-        let Resolved { cid, rest } = self.follow(path, options).await?;
+        let Resolved { cid, rest, .. } = self.follow(path, options).await?;
         if rest.is_empty() { Ok(cid) } else { Err(FetchError::NoBlock { cid, rest }) }
     }
 
     /// Follows a path through folders and nodes: to a block, or to a value within one.
     pub async fn follow(&self, path: &ContentPath, options: &FetchOptions) -> Result<Resolved, FetchError> {
         let (mut cid, mut names) = (path.cid, &path.segments[..]);
+        let (mut roots, mut way) = (vec![cid], vec![]);
         while let [name, below @ ..] = names {
             if cid.codec() == block::RAW || path.namespace == Namespace::Ipfs && cid.codec() == block::DAG_PB {
-                let found = self.child(cid, name.as_bytes(), options).await?;
+                let found = self.child(cid, name.as_bytes(), options, &mut way).await?;
                 cid = found.ok_or_else(|| FetchError::NoSuchName { cid, name: name.clone() })?;
                 names = below;
-                continue;
+            } else {
+                let node = self.ipld(&cid, options).await?;
+                match ipld::walk(&node, names).map_err(|source| FetchError::NoSuchKey { cid, source: source.into() })? {
+                    Walked::Value(_) => break,
+                    Walked::Link { cid: linked, used } => {
+                        way.push(cid);
+                        (cid, names) = (linked, &names[used..]);
+                    }
+                }
             }
-            let node = self.ipld(&cid, options).await?;
-            match ipld::walk(&node, names).map_err(|source| FetchError::NoSuchKey { cid, source: source.into() })? {
-                Walked::Value(_) => break,
-                Walked::Link { cid: linked, used } => (cid, names) = (linked, &names[used..]),
-            }
+            roots.push(cid);
         }
-        Ok(Resolved { cid, rest: names.to_vec() })
+        Ok(Resolved { cid, rest: names.to_vec(), roots, way })
     }
 
     /// The node of a block.
@@ -50,11 +60,18 @@ impl Node {
             .map_err(|source| FetchError::NotANode { cid: *cid, source: source.into() })
     }
 
-    async fn child(&self, folder: Cid, name: &[u8], options: &FetchOptions) -> Result<Option<Cid>, FetchError> {
+    async fn child(
+        &self,
+        folder: Cid,
+        name: &[u8],
+        options: &FetchOptions,
+        way: &mut Vec<Cid>,
+    ) -> Result<Option<Cid>, FetchError> {
         let mut cid = folder;
         let mut lookup = ShardLookup::new(name);
         loop {
             let block = self.block(&cid, options).await?;
+            way.push(cid);
             match Entity::parse(&block) {
                 Ok(Entity::Directory(directory)) => return Ok(directory.find(name).map(|entry| entry.cid)),
                 Ok(Entity::Shard(shard)) => match lookup.step(&shard) {
@@ -88,4 +105,8 @@ pub struct Resolved {
     pub cid: Cid,
     /// What is left of the path: where in the node of that block the value stands.
     pub rest: Vec<String>,
+    /// Where the path begins, and what each name led to.
+    pub roots: Vec<Cid>,
+    /// The blocks that were read on the way, shards of folders among them; not that of `cid`.
+    pub way: Vec<Cid>,
 }
