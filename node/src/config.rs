@@ -4,6 +4,7 @@
 //! key is refused with its line, so that a typing error does not pass for a setting.
 
 mod document;
+mod gateway;
 mod keys;
 mod rate;
 mod room;
@@ -20,6 +21,7 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::document::Document;
+pub use self::gateway::{Gateway, http_address};
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
 pub use self::rate::Rate;
 pub use self::room::Room;
@@ -36,6 +38,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// The exchange of blocks.
     pub exchange: Exchange,
+    /// The HTTP gateway.
+    pub gateway: Gateway,
     /// Figures for Prometheus.
     pub metrics: MetricsSection,
     /// Who keeps the DHT.

@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod download;
+pub mod gateway;
 pub mod identity;
 pub mod metrics;
 pub mod network;

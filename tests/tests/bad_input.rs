@@ -92,21 +92,15 @@ fn a_port_that_is_taken_is_named_with_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().expect("it listens").port());
 
-    let refused = repository
-        .cidra([
-            "daemon",
-            "--bootstrap",
-            "none",
-            "--no-mdns",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-            "--api-listen",
-            &address,
-        ])
-        .run()
-        .exits(1);
+    for (flag, other) in [("--api-listen", "--gateway-listen"), ("--gateway-listen", "--api-listen")] {
+        let refused = repository
+            .cidra(["daemon", "--bootstrap", "none", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", other, "none"])
+            .args([flag, &address])
+            .run()
+            .exits(1);
 
-    says(&refused, "--api-listen");
+        says(&refused, flag);
+    }
 }
 
 #[test]

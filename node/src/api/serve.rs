@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +93,7 @@ pub async fn serve_socket(node: Node, path: &Path) -> Result<Server, ServeError>
 ///
 /// Fails where the port is taken, and beyond loopback unless callers must show a token (`api.auth`, `api.tokens`).
 pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeError> {
-    let wanted = socket_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
+    let wanted = config::http_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
     let api = &node.config().api;
     let guarded = api.auth == config::Auth::Required && !api.tokens.is_empty();
     if !wanted.ip().is_loopback() && !guarded {
@@ -113,7 +112,7 @@ pub async fn serve_tcp(node: Node, address: &Multiaddr) -> Result<Server, ServeE
 
 /// Serves the figures of `node` for Prometheus, and nothing else, at an address as [`serve_tcp`] takes it.
 pub async fn serve_metrics(node: Node, address: &Multiaddr) -> Result<Server, ServeError> {
-    let wanted = socket_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
+    let wanted = config::http_address(address).ok_or_else(|| ServeError::Address { address: address.clone() })?;
     let taken = |source| ServeError::Metrics { address: address.clone(), source };
     let listener = TcpListener::bind(wanted).await.map_err(taken)?;
     let local = listener.local_addr().map_err(taken)?;
@@ -286,18 +285,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of the head of a request, and of what waits to be written: the arguments are in it.
 const MAX_HEAD: usize = 256 * 1024;
 
-fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = address.iter();
-    let ip: IpAddr = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        Protocol::Dns(name) | Protocol::Dns4(name) if name == "localhost" => [127, 0, 0, 1].into(),
-        _ => return None,
-    };
-    let Protocol::Tcp(port) = parts.next()? else { return None };
-    parts.all(|part| part == Protocol::Http).then_some(SocketAddr::new(ip, port))
-}
-
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -345,20 +332,4 @@ pub enum ServeError {
         /// The address.
         address: Multiaddr,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_tcp_addresses_are_served() {
-        let of = |text: &str| socket_address(&text.parse().unwrap());
-
-        assert_eq!(of("/ip4/127.0.0.1/tcp/5001"), Some("127.0.0.1:5001".parse().unwrap()));
-        assert_eq!(of("/ip6/::1/tcp/0/http"), Some("[::1]:0".parse().unwrap()));
-        for text in ["/ip4/127.0.0.1/udp/5001", "/dns4/example.org/tcp/1", "/ip4/127.0.0.1/tcp/1/ws", "/unix/x"] {
-            assert_eq!(of(text), None, "{text}");
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! `cidra daemon`: the node, until it is stopped.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
+use futures::future::{OptionFuture, join, join_all};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
@@ -20,6 +22,7 @@ use super::signals::Signals;
 use super::warn;
 use crate::api::{self, Server};
 use crate::config::{Config, Listen, Rate, Routing};
+use crate::gateway;
 use crate::node::{Node, Role, Settings, Ticket};
 use crate::repository::{Opening, Repository, socket_path};
 
@@ -135,12 +138,13 @@ impl Arguments {
         if let Some(listen) = given("CIDRA_API_LISTEN", &self.api_listen)? {
             settings.config.api.listen = listen;
         }
-        if let Some(Listen::At(address)) = given("CIDRA_GATEWAY_LISTEN", &self.gateway_listen)? {
-            warn(&format!("this version serves nothing at {address}: it has no gateway yet"));
+        if let Some(listen) = given("CIDRA_GATEWAY_LISTEN", &self.gateway_listen)? {
+            settings.config.gateway.listen = listen;
         }
         if let Some(listen) = given("CIDRA_METRICS_LISTEN", &self.metrics_listen)? {
             settings.config.metrics.listen = listen;
         }
+        settings.names = variable("IPFS_NS_MAP").map(|map| names(&map)).unwrap_or_default();
         settings.routing = match self.routing {
             Some(routing) => Some(routing),
             None => variable("CIDRA_ROUTING").map(|text| from_variable("CIDRA_ROUTING", &text)).transpose()?,
@@ -160,21 +164,32 @@ impl Arguments {
     }
 }
 
+/// As Kubo reads them: `name:/ipfs/CID,name:/ipns/name`.
+fn names(map: &str) -> BTreeMap<String, String> {
+    let pairs = map.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(name, path)| (name.trim().to_ascii_lowercase(), path.trim().to_owned())).collect()
+}
+
 /// The servers of a daemon that is ready.
 struct Running {
     servers: Vec<Server>,
+    gateway: Option<gateway::Server>,
 }
 
 impl Running {
     /// Starts everything and prints where it listens.
     async fn start(node: &Node, output: &mut Output) -> Outcome<Self> {
-        // The port first: that it is taken is the likeliest failure.
+        // The ports first: that one is taken is the likeliest failure.
         let tcp = match &node.config().api.listen {
             Listen::At(address) => Some(api::serve_tcp(node.clone(), address).await?),
             Listen::Nowhere => None,
         };
         let metrics = match &node.config().metrics.listen {
             Listen::At(address) => Some(api::serve_metrics(node.clone(), address).await?),
+            Listen::Nowhere => None,
+        };
+        let gateway = match &node.config().gateway.listen {
+            Listen::At(address) => Some(gateway::serve(node.clone(), address).await?),
             Listen::Nowhere => None,
         };
         let socket = api::serve_socket(node.clone(), &socket_path(node.repository_path())).await?;
@@ -189,6 +204,9 @@ impl Running {
             node.repository().announce_api(Some(&address))?;
             announce(output, "Api", "RPC API server listening on ", &address)?;
         }
+        if let Some(server) = &gateway {
+            announce(output, "Gateway", "Gateway server listening on ", server.address())?;
+        }
         if let Some(server) = &metrics {
             announce(output, "Metrics", "Metrics server listening on ", server.address())?;
         }
@@ -197,7 +215,7 @@ impl Running {
             false => output.line("Daemon is ready")?,
         }
         output.flush()?;
-        Ok(Self { servers: tcp.into_iter().chain(metrics).chain([socket]).collect() })
+        Ok(Self { servers: tcp.into_iter().chain(metrics).chain([socket]).collect(), gateway })
     }
 
     /// Ends the servers, then the network, then makes all durable.
@@ -205,7 +223,9 @@ impl Running {
         node.repository().announce_api(None)?;
         // Guests that wait for nothing hear of it, and hold nobody up.
         node.stop();
-        futures::future::join_all(self.servers.into_iter().map(|server| server.shutdown(GRACE))).await;
+        let servers = join_all(self.servers.into_iter().map(|server| server.shutdown(GRACE)));
+        let gateway = OptionFuture::from(self.gateway.map(|server| server.shutdown(GRACE)));
+        join(servers, gateway).await;
         Ok(node.close().await?)
     }
 }

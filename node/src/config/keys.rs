@@ -51,6 +51,15 @@ pub const KEYS: &[Key] = &[
     key("api.tokens", Kind::Secrets, "The tokens that callers may show."),
     Key { effect: Effect::Now, ..key("bootstrap.peers", Kind::List, "Nodes that introduce this one to others.") },
     key("exchange.referrals", Kind::Switch, "Whether peers that want the same content are told of one another."),
+    key("gateway.fetch", Kind::Switch, "Whether the gateway fetches what is not here from peers."),
+    key("gateway.hosts", Kind::List, "Names of this gateway below which each content root has a name of its own."),
+    key("gateway.listen", Kind::Text(&[]), "Where the daemon serves the gateway; `none` for nowhere."),
+    key(
+        "gateway.timeout",
+        Kind::Number,
+        "Seconds without anything coming from peers after which the gateway gives up.",
+    ),
+    key("gateway.trustless", Kind::Switch, "Whether the gateway gives blocks and CARs only, which visitors can prove."),
     key(
         "metrics.listen",
         Kind::Text(&[]),
@@ -81,12 +90,16 @@ const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
 /// What Kubo calls a setting, and its name here.
 pub const KUBO_NAMES: &[(&str, &str)] = &[
     ("Addresses.API", "api.listen"),
+    ("Addresses.Gateway", "gateway.listen"),
     ("Addresses.Swarm", "swarm.listen"),
     ("API.Authorizations", "api.tokens"),
     ("API.HTTPHeaders.Access-Control-Allow-Origin", "api.origins"),
     ("Bootstrap", "bootstrap.peers"),
     ("Datastore.StorageMax", "store.max"),
     ("Discovery.MDNS.Enabled", "swarm.mdns"),
+    ("Gateway.DeserializedResponses", "gateway.trustless"),
+    ("Gateway.NoFetch", "gateway.fetch"),
+    ("Gateway.PublicGateways", "gateway.hosts"),
     ("Peering.Peers", "swarm.peering"),
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),

@@ -1,0 +1,18 @@
+//! The gateway over real sockets, each test named after the rule of a specification that it holds.
+
+#[path = "gateway/hostile.rs"]
+mod hostile;
+#[path = "gateway/house.rs"]
+mod house;
+#[path = "gateway/native.rs"]
+mod native;
+#[path = "gateway/path.rs"]
+mod path;
+#[path = "gateway/ranges.rs"]
+mod ranges;
+#[path = "gateway/redirects.rs"]
+mod redirects;
+#[path = "gateway/subdomain.rs"]
+mod subdomain;
+#[path = "gateway/trustless.rs"]
+mod trustless;
