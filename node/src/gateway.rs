@@ -55,8 +55,8 @@ struct Gateway {
     room: Arc<Semaphore>,
 }
 
-/// Requests that are answered at a time; one more is told to come again.
-const MAX_REQUESTS: usize = 2048;
+/// Requests that are answered at a time; one more is told to come again. Each holds up to 4 MiB that were read ahead of its visitor.
+const MAX_REQUESTS: usize = 1024;
 
 /// The body of an answer, whose place is taken as long as it is read.
 struct Placed {
