@@ -165,10 +165,8 @@ impl Decoder {
     fn item(&mut self, part: Part, field: u32, bytes: &[u8]) -> Result<(), WireError> {
         match (part, field) {
             (Part::Payload, PAYLOAD_PREFIX) => self.prefix = Some(prefix(bytes)?),
-            (Part::Wantlist, ENTRIES) => {
-                if self.message.entries.len() < MAX_ENTRIES {
-                    self.message.entries.extend(entry(bytes)?);
-                }
+            (Part::Wantlist, ENTRIES) if self.message.entries.len() < MAX_ENTRIES => {
+                self.message.entries.extend(entry(bytes)?);
             }
             (Part::Message, PRESENCES) => {
                 let many = self.message.haves.len() + self.message.dont_haves.len() >= MAX_PRESENCES;
