@@ -78,7 +78,7 @@ impl Scene {
     fn folder(&self) {
         let suite = Suite::chosen();
         for (name, seed) in [("ours", 3), ("theirs", 4)] {
-            let folder = self.ours.file(name);
+            let folder = self.ours.file(&format!("folder of {name}"));
             many_files(&folder, suite.of(900, 5000, 5000), suite.of(10, 300, 5000), seed);
             match name {
                 "ours" => self.kubo_gets(&self.ours.add(&folder), &folder),
