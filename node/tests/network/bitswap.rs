@@ -52,7 +52,7 @@ async fn a_message_of_100_mb_ends_its_stream_and_the_others_live() {
     let mut byte = [0];
     let read = timeout(PATIENCE, huge.read(&mut byte)).await.expect("reset in time");
     assert!(!matches!(read, Ok(1..)), "it carries nothing");
-    write(&mut sound, &list(&[here.clone()])).await;
+    write(&mut sound, &list(std::slice::from_ref(&here))).await;
     let _lists = kubo.accepted.recv().await.unwrap();
     let mut blocks = Reading::of(kubo.accepted.recv().await.unwrap());
     assert_eq!(blocks.next().await, Heard::Block(here));

@@ -12,7 +12,7 @@ fn wants_come_by_priority_and_kind_with_rising_ids() {
 
     let said = wants.handle_message(Message { entries, ..Message::default() }).said;
 
-    let asked: Vec<_> = said.iter().map(|said| asked(said)).collect();
+    let asked: Vec<_> = said.iter().map(asked).collect();
     assert_eq!(asked, [(1, Kind::Have, 9, vec![cid(2)]), (2, Kind::Block, 7, vec![cid(3), cid(1)])]);
 }
 
