@@ -10,12 +10,12 @@ use cidra_tests::suite::MIB;
 use cidra_tests::{Call, Daemon, Mount, Relay, Repository, Suite, sample};
 
 /// What a fetch may cost on the wire beyond the content: framing, encryption, greetings, and what was on its way when the
-/// first getter died.
-const SURPLUS: u64 = 8 * MIB;
+/// first getter died: the windows of a stream grow up to 16 MiB.
+const SURPLUS: u64 = 24 * MIB;
 
 #[test]
 fn a_get_that_was_killed_fetches_only_the_rest() {
-    let size = Suite::chosen().of(48, 256, 1024) * MIB;
+    let size = Suite::chosen().of(96, 256, 1024) * MIB;
     let scene = Scene::new(size, "unixfs-v1-2025");
 
     let first = scene.killed_after(size / 2);

@@ -67,7 +67,7 @@ fn asks_the_next_provider_when_the_first_lacks_the_block() {
     assert_eq!(net.delivered("alice"), [block]);
 }
 
-/// When the getter stops letting it choose and asks by name, one block may be on its way already.
+/// When the getter stops letting it choose and asks by name, a block or two may be on their way already.
 #[test]
 fn one_holder_sends_hardly_anything_twice() {
     for leaves in 1..12 {
@@ -82,7 +82,7 @@ fn one_holder_sends_hardly_anything_twice() {
 
             let received = net.nodes["alice"].exchange.counters().bytes_received;
             let twice = received - (leaves * MIB + 100 + 44 * leaves) as u64;
-            assert!(twice <= MIB as u64, "{twice} bytes with {leaves} leaves, {delay} ms one way");
+            assert!(twice <= 2 * MIB as u64, "{twice} bytes with {leaves} leaves, {delay} ms one way");
         }
     }
 }
