@@ -196,9 +196,9 @@ fn events_say_the_same_to_programs() {
         sender.wait_for_line(LIMIT, |line| event(line)["Event"] == "Receiver" && event(line)["Address"].is_null());
 
     let last = event(lines.last().unwrap());
-    // A block or two may be sent twice.
+    // What is on its way when the getter goes on to ask by name may come twice: a round trip's worth.
     let (bytes, total) = (last["Bytes"].as_u64().unwrap(), last["Total"].as_u64().unwrap());
-    assert!(total >= 3_000_000 && (total..=total + (2 << 20)).contains(&bytes), "{last}");
+    assert!(total >= 3_000_000 && (total..=2 * total).contains(&bytes), "{last}");
     assert_eq!(last["Position"], last["Total"]);
     assert_eq!(ready["Size"], 3_000_000);
     assert!(addresses.len() == 1 && addresses[0].starts_with("/ip4/10.111.0.1/tcp/"), "{addresses:?}");

@@ -67,26 +67,6 @@ fn asks_the_next_provider_when_the_first_lacks_the_block() {
     assert_eq!(net.delivered("alice"), [block]);
 }
 
-/// When the getter stops letting it choose and asks by name, a block or two may be on their way already.
-#[test]
-fn one_holder_sends_hardly_anything_twice() {
-    for leaves in 1..12 {
-        for delay in [0, 1, 3, 20] {
-            let mut net = Net::of(["alice", "bob"]);
-            net.set_delay("alice", "bob", Duration::from_millis(delay));
-            let root = net.file(leaves, MIB);
-            net.store_all("bob", &root);
-
-            net.get_from("alice", root, &["bob"], Order::Any);
-            net.run_until_done(&["alice"], 60 * SECOND);
-
-            let received = net.nodes["alice"].exchange.counters().bytes_received;
-            let twice = received - (leaves * MIB + 100 + 44 * leaves) as u64;
-            assert!(twice <= 2 * MIB as u64, "{twice} bytes with {leaves} leaves, {delay} ms one way");
-        }
-    }
-}
-
 #[test]
 fn a_peer_that_speaks_only_bitswap_serves_and_is_served() {
     for protocol in [Protocol::BITSWAP, Protocol::OLD_BITSWAP] {
