@@ -7,6 +7,7 @@ mod gathering;
 mod meeting;
 mod partner;
 mod reader;
+mod sending;
 mod serving;
 mod writer;
 

@@ -1,18 +1,19 @@
 //! Writes what this node says to one peer: messages first, then blocks that may have children, then leaves, a frame at a time.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use cidra_content::exchange::message::{Message, RequestId};
 use cidra_content::exchange::wire::native::{self, Lane, MAX_DATA, Referral};
-use futures::{AsyncWrite, AsyncWriteExt};
+use futures::AsyncWrite;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
 use super::super::throttle::Throttle;
+use super::sending::{WriteError, flush, put};
 use super::{Heard, LinkId, Report};
 
 /// Writes one stream until nobody has anything to say on it.
@@ -64,7 +65,7 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
         let mut buffer = BytesMut::new();
         loop {
             if self.queues.are_empty() && self.said.is_empty() && self.blocks.is_empty() {
-                self.flush().await?;
+                flush(&mut self.stream).await?;
                 buffer = BytesMut::new();
                 if !self.wait(&mut buffer).await {
                     return Ok(());
@@ -81,16 +82,13 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
                 Turn::Now { most } => self.queues.next_frame(most, &mut buffer),
                 Turn::At(_) => None,
             };
-            match timeout(STALL, self.stream.write_all(&buffer)).await {
-                Ok(written) => written?,
-                Err(_) => return Err(WriteError::Stalled),
-            }
+            put(&mut self.stream, &buffer).await?;
             buffer.clear();
             if let Some(sent) = sent {
                 self.report(sent).await;
             }
             if let Turn::At(due) = turn {
-                self.flush().await?;
+                flush(&mut self.stream).await?;
                 // The handles are gone or the time has come; messages do not wait for it.
                 let _ = timeout_at(due.into(), self.wait(&mut buffer)).await;
             }
@@ -126,21 +124,12 @@ impl<S: AsyncWrite + Unpin> Writer<S> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), WriteError> {
-        match timeout(STALL, self.stream.flush()).await {
-            Ok(flushed) => Ok(flushed?),
-            Err(_) => Err(WriteError::Stalled),
-        }
-    }
-
     async fn report(&mut self, Sent { request, cid, bytes, last }: Sent) {
         let heard = Heard::Sent { request, cid, bytes, last };
         let _ = self.reports.send(Report { peer: self.peer, link: self.link, heard }).await; // the network has ended
     }
 }
 
-/// A peer that takes nothing for so long has its connection closed.
-const STALL: Duration = Duration::from_secs(60);
 /// Bytes of a block that are reported as sent together.
 const REPORTED: usize = 4 * MAX_DATA;
 
@@ -248,18 +237,10 @@ impl Queues {
     }
 }
 
-/// Why writing ended.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error("its stream broke: {0}")]
-    Broken(#[from] std::io::Error),
-    #[error("it took nothing for {} s", STALL.as_secs())]
-    Stalled,
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU64;
+    use std::time::Duration;
 
     use super::*;
     use cidra_content::Block;

@@ -2,7 +2,7 @@
 //! on the others, whichever is free.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use cid::Cid;
@@ -11,12 +11,13 @@ use cidra_content::exchange::wire::bitswap::{self, Dialect, Message};
 use cidra_content::exchange::wire::native::Lane;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncWrite, AsyncWriteExt, FutureExt, StreamExt};
+use futures::{AsyncWrite, FutureExt, StreamExt};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
 use super::super::super::throttle::Throttle;
+use super::super::sending::{WriteError, flush, put};
 use super::super::writer::Outgoing;
 use super::super::{Heard, LinkId, Report};
 
@@ -198,14 +199,6 @@ async fn write_blocks<S: AsyncWrite + Unpin>(
     Ok(Written::Blocks(stream))
 }
 
-async fn put<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Result<(), WriteError> {
-    Ok(timeout(STALL, stream.write_all(bytes)).await.map_err(|_| WriteError::Stalled)??)
-}
-
-async fn flush<S: AsyncWrite + Unpin>(stream: &mut S) -> Result<(), WriteError> {
-    Ok(timeout(STALL, stream.flush()).await.map_err(|_| WriteError::Stalled)??)
-}
-
 /// The blocks to be sent: those that may have children first.
 #[derive(Debug, Default)]
 struct Queue {
@@ -263,17 +256,6 @@ const TOGETHER: usize = 16 * 1024;
 const MOST_TOGETHER: usize = 256;
 /// While so many bytes of lists wait for the stream, no more are taken; then their channel fills, and the peer is dropped.
 const MAX_LIST: usize = 256 * 1024;
-/// A peer that takes nothing for so long has its connection closed.
-const STALL: Duration = Duration::from_secs(60);
-
-/// Why writing ended.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error("its stream broke: {0}")]
-    Broken(#[from] std::io::Error),
-    #[error("it took nothing for {} s", STALL.as_secs())]
-    Stalled,
-}
 
 #[cfg(test)]
 mod tests;
