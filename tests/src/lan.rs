@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The network. Dropped, it is taken down with all that is in it.
 pub struct Lan {
@@ -75,6 +76,15 @@ impl Lan {
     /// Bytes that came to a host from others so far, as its interface counts them.
     pub fn received(&self, number: usize) -> u64 {
         self.counted(number, "rx")
+    }
+
+    /// Waits until so many bytes have come to a host from others. Panics at the limit.
+    pub fn wait_for(&self, number: usize, bytes: u64, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        // Each look is a process of its own, so that looking again at once takes little of a processor.
+        while self.received(number) < bytes {
+            assert!(Instant::now() < deadline, "{} of {bytes} bytes came within {limit:?}", self.received(number));
+        }
     }
 
     /// Bytes that went from a host to others so far.

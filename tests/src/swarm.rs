@@ -23,7 +23,7 @@ pub struct Swarm {
 pub const UPLINK: u64 = 12_500_000;
 
 /// Longer than any fetch.
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 impl Swarm {
     /// So many holders of a file of `size` bytes, and as many more hosts; `None`, and a line that says so, where that cannot be. Every

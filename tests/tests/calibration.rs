@@ -6,11 +6,8 @@
 #[path = "../../content/tests/simulation/calibrated.rs"]
 mod calibrated;
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use cidra_tests::suite::MIB;
-use cidra_tests::swarm::Swarm;
+use cidra_tests::swarm::{LIMIT, Swarm, UPLINK};
 use cidra_tests::{Repository, Suite, sample};
 
 /// The issue's: beyond it the simulation proves nothing.
@@ -37,7 +34,7 @@ fn one_of_two_holders_is_killed() {
         let mut swarm = Swarm::of(2, 1, 128 * MIB)?;
         let victim = swarm.take(0);
         Some(fetch(&swarm, 2, || {
-            sleep(Duration::from_secs(3));
+            swarm.lan.wait_for(2, THREE_SECONDS, LIMIT);
             victim.kill();
         }))
     });
@@ -48,11 +45,14 @@ fn one_of_two_holders_is_cut_off() {
     in_suite(Suite::Slow, "128 MiB, one of 2 holders cut off after 3 s", calibrated::ONE_OF_TWO_CUT_OFF, || {
         let swarm = Swarm::of(2, 1, 128 * MIB)?;
         Some(fetch(&swarm, 2, || {
-            sleep(Duration::from_secs(3));
+            swarm.lan.wait_for(2, THREE_SECONDS, LIMIT);
             swarm.lan.cut(0);
         }))
     });
 }
+
+/// Bytes that come from two holders within 3 s.
+const THREE_SECONDS: u64 = 2 * 3 * UPLINK;
 
 /// Seconds that a getter on this host takes while something happens.
 fn fetch(swarm: &Swarm, host: usize, meanwhile: impl FnOnce()) -> f64 {

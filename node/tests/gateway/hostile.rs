@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::house::{House, answer};
 
@@ -78,15 +79,17 @@ async fn a_body_that_never_ends_is_not_read() {
     };
 
     let mut first = [0; 12];
-    tokio::select! {
-        // The answer may be lost on the way where it meets what is still sent.
-        () = sends => {}
-        read = read.read_exact(&mut first) => {
-            read.map(drop).unwrap();
-            assert_eq!(&first, b"HTTP/1.1 405");
+    let ended = async {
+        tokio::select! {
+            // The answer may be lost on the way where it meets what is still sent.
+            () = sends => {}
+            read = read.read_exact(&mut first) => {
+                read.map(drop).unwrap();
+                assert_eq!(&first, b"HTTP/1.1 405");
+            }
         }
-        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it is still read"),
-    }
+    };
+    timeout(Duration::from_secs(20), ended).await.expect("it is still read");
 }
 
 #[tokio::test]

@@ -4,12 +4,11 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, process};
 
 use cidra_tests::suite::MIB;
-use cidra_tests::swarm::Swarm;
+use cidra_tests::swarm::{LIMIT, Swarm};
 use cidra_tests::{Call, Finished, Lan, Repository, Running, sample};
 
 fn main() {
@@ -70,8 +69,9 @@ fn killed() -> Option<[String; 2]> {
     let mut swarm = Swarm::of(2, 1, 2 * SIZE)?;
     let server = Server::start(&swarm.lan, 0, &swarm.file);
     let other = Server::start(&swarm.lan, 1, &swarm.file);
+    let before = swarm.lan.received(2);
     let (folder, getter) = server.begin(&swarm.lan, 2);
-    sleep(HALF);
+    swarm.lan.wait_for(2, before + SIZE, LIMIT);
     drop(server.running.kill());
     let failed = getter.finish();
     let here = fs::metadata(folder.file("film")).map_or(0, |file| file.len());
@@ -83,8 +83,9 @@ fn killed() -> Option<[String; 2]> {
     );
     drop(other);
     let (victim, folder) = (swarm.take(0), Repository::new());
+    let before = swarm.lan.received(2);
     let getter = swarm.get(2, &folder).start();
-    sleep(HALF / 2);
+    swarm.lan.wait_for(2, before + SIZE, LIMIT);
     victim.kill();
     let got = getter.finish().success();
     Some([nginx, format!("complete after {:.1} s, nobody did anything", got.elapsed.as_secs_f64())])
@@ -161,9 +162,6 @@ fn gigabyte() -> Option<[String; 2]> {
 }
 
 const SIZE: u64 = 64 * MIB;
-const LIMIT: Duration = Duration::from_secs(300);
-/// When half of 128 MiB has come at 100 Mbit/s.
-const HALF: Duration = Duration::from_secs(5);
 
 fn figures(getter: &Finished, server: Duration, peak: u64) -> String {
     format!(

@@ -13,12 +13,8 @@ use libp2p::PeerId;
 #[test]
 fn two_nodes_find_each_other_on_the_local_network_and_fetch() {
     let Some(lan) = Lan::of(2) else { return };
-    let (alice, bob) = (Repository::new(), Repository::new());
-    std::fs::write(alice.file("news"), "from next door").unwrap();
-    let cid = alice.add(&alice.file("news"));
-    let _daemon = daemon(&alice, lan.host(0));
+    let (cid, _holder) = fetches_from_next_door(&lan);
 
-    let fetched = bob.cidra(["cat", &cid, "--bootstrap", "none", "--timeout", "30s"]).on(lan.host(1)).run().success();
     let alone = ["cat", &cid, "--bootstrap", "none", "--timeout", "3s", "--no-mdns"];
     let carol = Repository::new();
     let by_flag = carol.cidra(alone).on(lan.host(1)).run();
@@ -26,11 +22,23 @@ fn two_nodes_find_each_other_on_the_local_network_and_fetch() {
     std::fs::write(carol.path().join("config.toml"), "[swarm]\nmdns = false\n").unwrap();
     let by_config = carol.cidra(&alone[..6]).on(lan.host(1)).run();
 
-    assert_eq!(fetched.text(), "from next door");
-    println!("found and fetched in {:?}", fetched.elapsed);
     for alone in [by_flag, by_variable, by_config] {
         alone.exits(3);
     }
+}
+
+/// A node gets what another one has that it was not told of. The other one goes on.
+fn fetches_from_next_door(lan: &Lan) -> (String, (Daemon, Repository)) {
+    let (alice, bob) = (Repository::new(), Repository::new());
+    std::fs::write(alice.file("news"), "from next door").unwrap();
+    let cid = alice.add(&alice.file("news"));
+    let daemon = daemon(&alice, lan.host(0));
+
+    let fetched = bob.cidra(["cat", &cid, "--bootstrap", "none", "--timeout", "30s"]).on(lan.host(1)).run().success();
+
+    assert_eq!(fetched.text(), "from next door");
+    println!("found and fetched in {:?}", fetched.elapsed);
+    (cid, (daemon, alice))
 }
 
 #[test]
@@ -52,15 +60,7 @@ fn a_peer_that_comes_back_is_met_again() {
 #[test]
 fn two_nodes_find_each_other_where_there_is_only_ip6() {
     let Some(lan) = Lan::of_ip6(2) else { return };
-    let (alice, bob) = (Repository::new(), Repository::new());
-    std::fs::write(alice.file("news"), "from next door").unwrap();
-    let cid = alice.add(&alice.file("news"));
-    let _daemon = daemon(&alice, lan.host(0));
-
-    let fetched = bob.cidra(["cat", &cid, "--bootstrap", "none", "--timeout", "30s"]).on(lan.host(1)).run().success();
-
-    assert_eq!(fetched.text(), "from next door");
-    println!("found and fetched in {:?}", fetched.elapsed);
+    fetches_from_next_door(&lan);
 }
 
 /// Thousands of packets a second, each of which speaks of ten peers that there are not.
