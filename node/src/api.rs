@@ -52,12 +52,13 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, post};
 use serde_json::{Value, json};
 
+pub use crate::http::Server;
 use crate::node::Node;
 use answer::{Answer, one};
 pub use answer::{EXIT, STREAM_ERROR};
 use doors::Doors;
 pub use id::RPC_VERSION;
-pub use serve::{ServeError, Server, serve_metrics, serve_socket, serve_tcp};
+pub use serve::{ServeError, serve_metrics, serve_socket, serve_tcp};
 
 /// The API of `node`, for calls in this process.
 pub fn router(node: Node) -> Router {

@@ -21,30 +21,27 @@ mod route;
 mod serve;
 mod tar;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use cidra_content::block::{DAG_PB, RAW};
 use cidra_content::gateway::Format;
 use cidra_content::ipld::{CBOR, DAG_CBOR, DAG_JSON, JSON};
-use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::config;
 use crate::download::{FetchError, FetchOptions};
+use crate::http::Keeping;
 use crate::node::{Node, Resolved};
 use asked::Asked;
 use names::Names;
 use refusal::Refusal;
 use route::{Route, Target};
-pub use serve::{ServeError, Server, serve};
+pub use serve::{ServeError, serve};
 
 /// What answers requests.
 struct Gateway {
@@ -57,32 +54,6 @@ struct Gateway {
 
 /// Requests that are answered at a time; one more is told to come again. Each holds up to 4 MiB that were read ahead of its visitor.
 const MAX_REQUESTS: usize = 1024;
-
-/// The body of an answer, whose place is taken as long as it is read.
-struct Placed {
-    body: Body,
-    _place: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Placed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
 
 /// The result of answering.
 type Answer = Result<Response, Refusal>;
@@ -120,7 +91,8 @@ impl Gateway {
         if response.status().is_server_error() {
             tracing::debug!(path = request.uri().path(), status = %response.status(), "a request to the gateway failed");
         }
-        response.map(|body| Body::new(Placed { body, _place: place }))
+        // Its place is taken as long as it is read.
+        response.map(|body| Body::new(Keeping::new(body, place)))
     }
 
     async fn respond(&self, asked: &Asked) -> Answer {

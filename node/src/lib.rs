@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod download;
 pub mod gateway;
+pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod network;

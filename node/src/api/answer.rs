@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use crate::download::FetchError;
+use crate::http::describe;
 
 /// Why a call failed, and what a command that made it should exit with.
 #[derive(Debug)]
@@ -91,17 +92,6 @@ impl<E: Error + 'static> From<E> for Failure {
             _ => Self::failed(describe(&error)),
         }
     }
-}
-
-/// An error and what it stems from, on one line.
-pub(super) fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 impl IntoResponse for Failure {

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 pub(super) use archive::{export, import};
 pub(super) use stat::stat;
 
-use super::answer::{Answer, Failure, Shape, describe, one, stream};
+use super::answer::{Answer, Failure, Shape, one, stream};
 use super::block::{TOO_BIG, codec_argument, keep, prefix};
 use super::call::{Call, CidForm, Piped, hash_function};
 use super::upload::Upload;
+use crate::http::describe;
 use crate::node::Node;
 
 /// The node at a path, or a value within one, in another codec.

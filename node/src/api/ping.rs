@@ -6,9 +6,10 @@ use axum::extract::State;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::answer::{Answer, Failure, Shape, describe, stream};
+use super::answer::{Answer, Failure, Shape, stream};
 use super::call::{Piped, address, peer};
 use super::swarm::peer_of;
+use crate::http::describe;
 use crate::node::Node;
 
 /// Once a second, `count` times; the peer is looked up when no address of it is known.

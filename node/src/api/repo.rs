@@ -8,9 +8,10 @@ use cidra_content::block::RAW;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::answer::{Answer, Failure, Shape, describe, one, stream};
+use super::answer::{Answer, Failure, Shape, one, stream};
 use super::call::Call;
 use super::id::KUBO_REPOSITORY;
+use crate::http::describe;
 use crate::node::Node;
 use crate::store::Source;
 use crate::store::{Collected, Extent, Step, StoreError};

@@ -8,9 +8,10 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Failure, Shape, describe, stream};
+use super::answer::{Answer, Failure, Shape, stream};
 use super::call::{Call, Piped, cid_only};
 use super::walk::Walk;
+use crate::http::describe;
 use crate::node::Node;
 
 /// The kinds of events, by Kubo's numbers.

@@ -12,10 +12,11 @@ use futures::stream::iter;
 use serde::Serialize;
 use serde_json::json;
 
-use super::answer::{Answer, Failure, Shape, describe, stream};
+use super::answer::{Answer, Failure, Shape, stream};
 use super::call::Call;
 use super::handover::Handover;
 use super::upload::Chunks;
+use crate::http::describe;
 use crate::node::Node;
 use crate::store::wire::{Ask, Asked, CidText, HashText, LINE_MAX, cids};
 use crate::store::{Lease, StoreError};

@@ -7,9 +7,10 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Failure, describe, one};
+use super::answer::{Answer, Failure, one};
 use super::call::{Call, Piped, peer};
 use super::id::{printable, with_peer};
+use crate::http::describe;
 use crate::network::{Direction, Network, PeerInfo};
 use crate::node::Node;
 

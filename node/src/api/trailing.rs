@@ -19,6 +19,8 @@ use hyper::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::ServiceExt;
 
+use crate::http::Keeping;
+
 /// A connection whose requests ask for trailers.
 pub(super) struct Trailing<S> {
     stream: S,
@@ -115,7 +117,7 @@ impl Turns {
         let is_read = Arc::new(AtomicBool::new(false));
         let request = request.map(|body| Body::new(Asked { body, is_read: is_read.clone() }));
         let Ok(response) = router.oneshot(request).await;
-        response.map(|body| Body::new(Answered { body, is_read, turns: self }))
+        response.map(|body| Body::new(Keeping::new(body, Turn { is_read, turns: self })))
     }
 }
 
@@ -148,37 +150,14 @@ impl Drop for Asked {
     }
 }
 
-/// The body of an answer.
-struct Answered {
-    body: Body,
+/// Ends with the body of an answer, and with it the body of the request, which its work may hold.
+struct Turn {
     is_read: Arc<AtomicBool>,
     turns: Turns,
 }
 
-impl hyper::body::Body for Answered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answered {
+impl Drop for Turn {
     fn drop(&mut self) {
-        // The work of an answer may hold the body of its request.
-        self.body = Body::empty();
         self.turns.head_comes.store(self.is_read.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

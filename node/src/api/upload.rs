@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
 
-use super::answer::{Failure, describe};
+use super::answer::Failure;
 use super::multipart::{Decoder, Event, Part};
+use crate::http::describe;
 
 /// A body in `multipart/form-data`. It is read as its pieces are asked for, so that a slow importer slows its sender.
 pub(super) struct Upload {

@@ -173,7 +173,7 @@ fn names(map: &str) -> BTreeMap<String, String> {
 /// The servers of a daemon that is ready.
 struct Running {
     servers: Vec<Server>,
-    gateway: Option<gateway::Server>,
+    gateway: Option<Server>,
 }
 
 impl Running {

@@ -1,6 +1,5 @@
 //! Why a request gets no content: a page for people, JSON or plain text for programs.
 
-use std::error::Error;
 use std::fmt::Write;
 
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -14,6 +13,7 @@ use serde_json::json;
 
 use super::page;
 use crate::download::FetchError;
+use crate::http::describe;
 use crate::node::NodeError;
 
 /// A request that gets no content.
@@ -139,14 +139,3 @@ impl From<FetchError> for Refusal {
 
 /// Seconds after which somebody may have come who has it.
 const RETRY_UNDELIVERED: u32 = 60;
-
-/// An error and what it stems from, on one line.
-pub(super) fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}

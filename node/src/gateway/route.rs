@@ -11,6 +11,7 @@ use super::answer::in_address;
 use super::asked::Asked;
 use super::names::{NameError, Named};
 use super::refusal::Refusal;
+use crate::http::describe;
 
 /// What is to be done for an address.
 pub(super) enum Route {
@@ -234,5 +235,5 @@ fn refused(error: NameError) -> Refusal {
         NameError::Key { .. } => StatusCode::NOT_IMPLEMENTED,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Refusal::new(status, super::refusal::describe(&error))
+    Refusal::new(status, describe(&error))
 }

@@ -6,8 +6,9 @@ use cidra_content::block::{Links, RAW};
 use cidra_content::walk::{MAX_VISITED, Walk};
 use serde_json::{Value, json};
 
-use crate::api::answer::{Answer, Failure, Shape, describe, stream};
+use crate::api::answer::{Answer, Failure, Shape, stream};
 use crate::api::call::{Call, CidForm};
+use crate::http::describe;
 use crate::node::Node;
 
 /// An object for each recursive pin that lacks something, with `verbose` for each that is whole, too. Nothing is fetched.
