@@ -31,7 +31,8 @@ struct Said {
     peer: String,
     address: Option<Multiaddr>,
     bytes: u64,
-    /// How much of all of it lies before what went last; none before the first block, and in what has too many.
+    /// How much of all of it lies before the end of what went last, which need not be the furthest; none before the first block, and in
+    /// what has too many.
     position: Option<u64>,
 }
 
@@ -78,10 +79,11 @@ impl Receivers {
             if self.known.get(&said.peer).is_some_and(|receiver| receiver.said == said) {
                 continue;
             }
+            self.take(said.clone(), now);
             let address = said.address.as_ref().map(ToString::to_string);
+            let reached = self.known.get(&said.peer).map(|receiver| receiver.reached);
             events.push(json!({"Event": "Receiver", "Peer": said.peer, "Address": address, "Bytes": said.bytes,
-                "Position": said.position, "Total": self.total}));
-            self.take(said, now);
+                "Position": reached, "Total": self.total}));
         }
         Ok(events)
     }
