@@ -175,7 +175,7 @@ pub struct RoutingSection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Routing {
-    /// A server in the DHT of local networks.
+    /// A server in the DHT of local networks, and in the public one where others reach this node.
     #[default]
     Auto,
     /// Asks, and keeps no records.

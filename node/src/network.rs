@@ -23,7 +23,7 @@ mod swarm_key;
 mod throttle;
 mod transport;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,22 +159,29 @@ impl Network {
             let finder = Finder::Caller { sink, most };
             let _ = network.commands.send(Command::FindProviders { cid, finder }).await; // the network ended: nobody found
         });
-        futures::stream::unfold((found, begin.take(), most), |(mut found, begin, left)| async move {
+        let seen = BTreeSet::new();
+        futures::stream::unfold((found, begin.take(), seen), move |(mut found, begin, mut seen)| async move {
             if let Some(begin) = begin {
                 begin.await;
             }
-            let provider = if left == 0 { None } else { found.recv().await };
-            provider.map(|provider| (provider, (found, None, left - 1)))
+            // Each DHT may know of the same.
+            while seen.len() < most {
+                let provider: Provider = found.recv().await?;
+                if seen.insert(provider.peer) {
+                    return Some((provider, (found, None, seen)));
+                }
+            }
+            None
         })
     }
 
     /// Where a peer is, as far as the DHT knows; empty when it does not.
     pub async fn find_peer(&self, peer: PeerId) -> Result<Vec<Multiaddr>, ConnectError> {
-        if self.commands.is_closed() {
-            return Err(ConnectError::Ended);
-        }
-        // The reply is dropped where no DHT is asked.
-        Ok(self.ask(|reply| Command::FindPeer { peer, reply }).await.unwrap_or_default())
+        let (reply, mut answers) = mpsc::channel(1);
+        let asked = self.commands.send(Command::FindPeer { peer, reply }).await;
+        asked.map_err(|_| ConnectError::Ended)?;
+        // The senders are dropped where nobody knows, or no DHT is asked.
+        Ok(answers.recv().await.unwrap_or_default())
     }
 
     /// Tells the peers that keep the records of this block that it is here; gives how many were told.
@@ -352,7 +359,4 @@ pub enum ProvideError {
     /// This node takes no part in the DHT.
     #[error("this node takes no part in the DHT (--routing none)")]
     NoRouting,
-    /// Our own record is not kept.
-    #[error("the table of records is full")]
-    Refused(#[source] libp2p::kad::store::Error),
 }

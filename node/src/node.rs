@@ -213,7 +213,7 @@ impl Node {
             Role::Sender => everywhere(identity::port(&self.0.keypair)),
         });
         let routing = match (settings.routing.unwrap_or(settings.config.routing.mode), is_daemon) {
-            (Routing::Auto, true) => network::Routing::Server,
+            (Routing::Auto, true) => network::Routing::Auto,
             (Routing::Auto, false) => network::Routing::Client,
             (Routing::Client, _) => network::Routing::Client,
             (Routing::Server, _) => network::Routing::Server,

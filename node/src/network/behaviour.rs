@@ -10,7 +10,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, identify, ping, relay};
 
 use super::config::Config;
-use super::discovery::Kademlia;
+use super::discovery::Dht;
 use super::streams;
 
 /// All behaviours. Limits and bans come first: they refuse a connection before others hear of it.
@@ -23,14 +23,20 @@ pub(super) struct Behaviour {
     allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) lan: Toggle<Kademlia>,
+    pub(super) wan: Toggle<Dht>,
+    pub(super) lan: Toggle<Dht>,
     pub(super) streams: streams::Behaviour,
     relay: Toggle<relay::Behaviour>,
     checks: Toggle<autonat::v2::server::Behaviour>,
 }
 
 impl Behaviour {
-    pub(super) fn new(keypair: &Keypair, config: &Config, lan: Option<Kademlia>, streams: streams::Behaviour) -> Self {
+    pub(super) fn new(
+        keypair: &Keypair,
+        config: &Config,
+        (wan, lan): (Option<Dht>, Option<Dht>),
+        streams: streams::Behaviour,
+    ) -> Self {
         let here = PeerId::from(keypair.public());
         let identify = identify::Config::new_with_signed_peer_record(IDENTIFY_VERSION.to_owned(), keypair)
             .with_agent_version(config.agent.clone())
@@ -55,11 +61,17 @@ impl Behaviour {
             allowed: allowed.into(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_PATIENCE)),
+            wan: wan.into(),
             lan: lan.into(),
             streams,
             relay: service.then(|| relay::Behaviour::new(here, relay::Config::default())).into(),
             checks: service.then(autonat::v2::server::Behaviour::default).into(),
         }
+    }
+
+    /// The networks in which this node looks for others, the public one first.
+    pub(super) fn dhts(&mut self) -> impl Iterator<Item = &mut Dht> {
+        [self.wan.as_mut(), self.lan.as_mut()].into_iter().flatten()
     }
 }
 

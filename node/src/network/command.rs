@@ -9,10 +9,10 @@ use cid::Cid;
 use cidra_content::exchange::{Order, SessionId, SessionReport};
 use libp2p::identity::PublicKey;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::audience::Receiver;
-use super::discovery::Finder;
+use super::discovery::{Closest, Finder};
 use super::session::Session;
 use super::{ConnectError, OpenStreamError, ProvideError, Stats};
 
@@ -24,7 +24,7 @@ pub(super) enum Command {
     /// The peers nearest to a key of the DHT, which are to keep this node's record of it; this node keeps it too.
     Closest {
         key: Vec<u8>,
-        reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>>,
+        reply: oneshot::Sender<Result<Closest, ProvideError>>,
     },
     CloseSession {
         session: SessionId,
@@ -40,7 +40,7 @@ pub(super) enum Command {
     },
     FindPeer {
         peer: PeerId,
-        reply: oneshot::Sender<Vec<Multiaddr>>,
+        reply: mpsc::Sender<Vec<Multiaddr>>,
     },
     FindProviders {
         cid: Cid,

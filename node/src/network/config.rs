@@ -73,7 +73,8 @@ impl Default for Config {
 /// Part in the DHT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Routing {
-    /// A server in the DHT of local and private networks.
+    /// A server in the DHT of local networks, and in that of all once others are known to reach this node; in both of a private
+    /// network.
     #[default]
     Auto,
     /// Asks, and keeps no records for others.

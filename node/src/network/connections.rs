@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use cidra_content::dht::Range;
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, identify};
 use tokio::sync::oneshot;
 
 use super::ConnectError;
-use super::address::{is_loopback, is_unspecified};
+use super::address::{is_loopback, is_unspecified, range};
 use super::command::{Direction, PeerIdentity, PeerInfo};
 
 /// The table of connected peers.
@@ -195,6 +196,11 @@ impl Connected {
     /// Whether it is on this machine, so that loopback addresses lead to it.
     pub(super) fn is_here(&self) -> bool {
         self.connections.iter().any(|connection| is_loopback(&connection.address))
+    }
+
+    /// From where it is connected.
+    pub(super) fn ranges(&self) -> Vec<Range> {
+        self.connections.iter().map(|connection| range(&connection.address)).collect()
     }
 
     /// The addresses that it gave and that can lead to it from elsewhere; loopback ones only if it is on this machine.

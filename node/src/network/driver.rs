@@ -27,7 +27,6 @@ use super::config::Config;
 use super::connections::{AddressBook, Connections, Waiter};
 use super::contacts::Contacts;
 use super::discovery::known_peers::KnownPeers;
-use super::discovery::{Dht, addresses_of};
 use super::mdns::{Found, Mdns, Neighbours};
 use super::streams::StreamRequest;
 use super::{ConnectError, OpenStreamError, WeakNetwork, transport};
@@ -35,7 +34,6 @@ use super::{ConnectError, OpenStreamError, WeakNetwork, transport};
 /// Everything that the task owns.
 pub(super) struct Driver {
     pub(super) swarm: Swarm<Behaviour>,
-    pub(super) lan: Dht,
     pub(super) blocks: Option<Blocks>,
     pub(super) reports: mpsc::Receiver<Report>,
     pub(super) network: WeakNetwork,
@@ -55,7 +53,6 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
-        lan: Dht,
         (blocks, reports): (Option<Blocks>, mpsc::Receiver<Report>),
         network: WeakNetwork,
         config: Config,
@@ -65,7 +62,6 @@ impl Driver {
         let mdns = config.mdns.then(|| Mdns::new(*swarm.local_peer_id()));
         Self {
             swarm,
-            lan,
             blocks,
             reports,
             network,
@@ -178,8 +174,8 @@ impl Driver {
     fn addresses_of(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         let mut addresses = self.book.of(peer).to_vec();
         addresses.extend_from_slice(self.neighbours.addresses(peer));
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            addresses.extend(addresses_of(kad, peer));
+        for dht in self.swarm.behaviour_mut().dhts() {
+            addresses.extend(dht.addresses_of(peer));
         }
         let mut seen = std::collections::BTreeSet::new();
         let private = self.config.swarm_key.is_some();

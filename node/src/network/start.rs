@@ -23,7 +23,7 @@ use super::config::{Config, Routing};
 use super::discovery::announcer::Announcer;
 use super::discovery::known_peers::KnownPeers;
 use super::discovery::records::Records;
-use super::discovery::{Dht, LAN};
+use super::discovery::{Dht, Side};
 use super::driver::Driver;
 use super::throttle::Limits;
 use super::transport::{self, SecurityError};
@@ -42,14 +42,9 @@ impl Network {
     ) -> Result<Self, StartError> {
         let here = PeerId::from(keypair.public());
         std::fs::create_dir_all(data).map_err(|source| StartError::Data { path: data.to_owned(), source })?;
-        let records = data.join(RECORDS);
-        let records =
-            Records::open(here, Some(&records)).map_err(|source| StartError::Data { path: records, source })?;
-        let lan = Dht::new(LAN);
-        let mode = if config.routing == Routing::Client { Mode::Client } else { Mode::Server };
-        let kad = (config.routing != Routing::None).then(|| lan.behaviour(here, records, mode));
+        let dhts = (dht(Side::Wan, here, &config, data)?, dht(Side::Lan, here, &config, data)?);
         let accept = if blocks.is_some() { blocks::protocols() } else { vec![] };
-        let behaviour = Behaviour::new(&keypair, &config, kad, streams::Behaviour::new(accept));
+        let behaviour = Behaviour::new(&keypair, &config, dhts, streams::Behaviour::new(accept));
         let meter = Arc::new(Meter::default());
         let transport = transport::build(&keypair, config.swarm_key, meter.clone())?;
         let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
@@ -74,7 +69,7 @@ impl Network {
             None => (None, mpsc::channel(1).1),
         };
         let weak = network.downgrade();
-        let mut driver = Driver::new(swarm, lan, exchange, weak, config, Some(known_peers.clone()));
+        let mut driver = Driver::new(swarm, exchange, weak, config, Some(known_peers.clone()));
         driver.listen().await?;
         driver.remember(&known_peers);
         tokio::spawn(async move {
@@ -85,7 +80,25 @@ impl Network {
     }
 }
 
+/// A DHT with the records it kept. In the public one only those that can be reached keep records, which time will show; nobody else
+/// does so in a private network.
+fn dht(side: Side, here: PeerId, config: &Config, data: &Path) -> Result<Option<Dht>, StartError> {
+    let mode = match (config.routing, side) {
+        (Routing::None, _) => return Ok(None),
+        (Routing::Client, _) => Mode::Client,
+        (Routing::Auto, Side::Wan) if config.swarm_key.is_none() => Mode::Client,
+        (Routing::Auto | Routing::Server, _) => Mode::Server,
+    };
+    let path = data.join(match side {
+        Side::Lan => RECORDS,
+        Side::Wan => PUBLIC_RECORDS,
+    });
+    let records = Records::open(here, Some(&path)).map_err(|source| StartError::Data { path, source })?;
+    Ok(Some(Dht::new(side, here, records, mode)))
+}
+
 const RECORDS: &str = "provider-records";
+const PUBLIC_RECORDS: &str = "provider-records-public";
 const KNOWN_PEERS: &str = "known-peers";
 /// Commands that wait for the driver; then handles wait.
 const COMMANDS: usize = 256;
@@ -160,10 +173,9 @@ impl Driver {
 
     /// Tries peers of the last run.
     fn remember(&mut self, known_peers: &KnownPeers) {
-        let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() else { return };
         for (peer, addresses) in known_peers.seeds() {
-            for address in addresses {
-                kad.add_address(&peer, address);
+            for dht in self.swarm.behaviour_mut().dhts() {
+                dht.remember(peer, addresses.clone());
             }
         }
     }

@@ -13,15 +13,15 @@ use tokio::time::timeout;
 
 use super::super::command::{Command, Provider};
 use super::super::{ConnectError, Network, OpenStreamError, ProvideError};
-use super::LAN;
+use super::{Closest, Side};
 
 /// Tells the peers nearest to the block; gives how many took the record.
 pub(in crate::network) async fn provide(network: &Network, cid: &Cid) -> Result<usize, ProvideError> {
     let key = cid.hash().to_bytes();
     let closest = network.ask(|reply| Command::Closest { key: key.clone(), reply }).await;
-    let closest = closest.unwrap_or(Err(ProvideError::Ended))?;
-    let message = announcement(key, network.peer_id(), &network.announced_addresses().await);
-    let told = stream::iter(closest).map(|peer| tell(network, peer, &message)).buffer_unordered(AT_A_TIME);
+    let Closest { side, peers, here } = closest.unwrap_or(Err(ProvideError::Ended))?;
+    let message = announcement(key, network.peer_id(), &here);
+    let told = stream::iter(peers).map(|peer| tell(network, side, peer, &message)).buffer_unordered(AT_A_TIME);
     Ok(told.filter(|told| std::future::ready(*told)).count().await)
 }
 
@@ -29,9 +29,9 @@ pub(in crate::network) async fn provide(network: &Network, cid: &Cid) -> Result<
 const AT_A_TIME: usize = 20;
 
 /// Tries twice, as a connection may be closed for being idle just then.
-async fn tell(network: &Network, provider: Provider, message: &[u8]) -> bool {
+async fn tell(network: &Network, side: Side, provider: Provider, message: &[u8]) -> bool {
     for _ in 0..2 {
-        match try_to_tell(network, &provider, message).await {
+        match try_to_tell(network, side, &provider, message).await {
             Ok(()) => return true,
             Err(error) => tracing::debug!(peer = %provider.peer, %error, "did not take a provider record"),
         }
@@ -39,10 +39,10 @@ async fn tell(network: &Network, provider: Provider, message: &[u8]) -> bool {
     false
 }
 
-async fn try_to_tell(network: &Network, provider: &Provider, message: &[u8]) -> Result<(), TellError> {
+async fn try_to_tell(network: &Network, side: Side, provider: &Provider, message: &[u8]) -> Result<(), TellError> {
     let peer = provider.peer;
     network.dial(Some(peer), provider.addresses.clone()).await?;
-    let open = network.ask(|reply| Command::OpenStream { peer, protocol: LAN, reply }).await;
+    let open = network.ask(|reply| Command::OpenStream { peer, protocol: side.protocol(), reply }).await;
     let stream = open.ok_or(ConnectError::Ended)??;
     timeout(PATIENCE, send(stream, message)).await.map_err(|_| TellError::Timeout)??;
     Ok(())

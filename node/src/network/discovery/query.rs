@@ -8,15 +8,25 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{ProvideError, Provider};
+use super::Side;
 
 /// One look-up.
 pub(super) enum Query {
-    Closest { reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>> },
-    Peer { peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>> },
+    Closest { reply: oneshot::Sender<Result<Closest, ProvideError>> },
+    Peer { peer: PeerId, reply: mpsc::Sender<Vec<Multiaddr>> },
     Providers { cid: Cid, finder: Finder, found: BTreeSet<PeerId>, again: bool },
 }
 
+/// The peers of a DHT that are nearest to a key, and where to tell them that this node is.
+#[derive(Clone, Debug)]
+pub(in crate::network) struct Closest {
+    pub(in crate::network) side: Side,
+    pub(in crate::network) peers: Vec<Provider>,
+    pub(in crate::network) here: Vec<Multiaddr>,
+}
+
 /// Who looks for providers.
+#[derive(Clone)]
 pub(in crate::network) enum Finder {
     /// Somebody with a handle, who wants so many.
     Caller { sink: mpsc::Sender<Provider>, most: usize },

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{KBucketKey, ProviderRecord, Record, RecordKey};
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use self::log::{Entry, Log};
@@ -24,6 +25,7 @@ pub(in crate::network) struct Records {
     keys: BTreeMap<Distance, Providers>,
     providers: HashMap<PeerId, Provider>,
     records: usize,
+    own_addresses: Vec<Multiaddr>,
     log: Option<Log>,
 }
 
@@ -36,13 +38,22 @@ type Providers = Vec<(PeerId, u64)>;
 #[derive(Default)]
 struct Provider {
     addresses: Vec<Multiaddr>,
+    /// When they are too old to be told, in seconds since 1970; records outlive them.
+    stale: u64,
     records: usize,
 }
 
 impl Records {
     /// Reads what the file holds and is still valid, and writes there what comes. Without a file nothing outlives the process.
     pub(in crate::network) fn open(here: PeerId, file: Option<&Path>) -> io::Result<Self> {
-        let mut records = Self { here, keys: BTreeMap::new(), providers: HashMap::new(), records: 0, log: None };
+        let mut records = Self {
+            here,
+            keys: BTreeMap::new(),
+            providers: HashMap::new(),
+            records: 0,
+            own_addresses: vec![],
+            log: None,
+        };
         let Some(file) = file else { return Ok(records) };
         let (log, entries) = Log::open(file, seconds(SystemTime::now()))?;
         for entry in entries {
@@ -63,9 +74,22 @@ impl Records {
         self.records
     }
 
-    /// Where a provider was last said to be.
+    /// Where a provider was said to be in the last 24 hours.
     pub(in crate::network) fn addresses(&self, provider: &PeerId) -> &[Multiaddr] {
-        self.providers.get(provider).map_or(&[], |provider| &provider.addresses)
+        self.addresses_at(provider, seconds(SystemTime::now()))
+    }
+
+    /// Where this node is, for those who ask for its own records.
+    pub(in crate::network) fn set_own_addresses(&mut self, addresses: Vec<Multiaddr>) {
+        self.own_addresses = addresses;
+    }
+
+    fn addresses_at(&self, provider: &PeerId, now: u64) -> &[Multiaddr] {
+        match self.providers.get(provider) {
+            _ if *provider == self.here => &self.own_addresses,
+            Some(provider) if provider.stale > now => &provider.addresses,
+            _ => &[],
+        }
     }
 
     /// Forgets what is no longer valid. Takes as long as there are records; called every few minutes.
@@ -102,6 +126,7 @@ impl Records {
         let known = self.providers.get_mut(&provider).expect("counted above or before");
         if !addresses.is_empty() {
             known.addresses = addresses;
+            known.stale = expires.saturating_sub((VALIDITY - ADDRESS_VALIDITY).as_secs());
         }
         let providers = self.keys.entry(distance).or_default();
         if let Some(held) = held {
@@ -161,6 +186,8 @@ const MAX_RECORDS: usize = 262_144;
 const MAX_ADDRESSES: usize = 16;
 /// The public network's rule.
 pub(in crate::network) const VALIDITY: Duration = Duration::from_secs(48 * 3600);
+/// The same for the addresses of providers.
+const ADDRESS_VALIDITY: Duration = Duration::from_secs(24 * 3600);
 
 impl RecordStore for Records {
     type RecordsIter<'a> = std::iter::Empty<Cow<'a, Record>>;
@@ -185,7 +212,8 @@ impl RecordStore for Records {
         let expires = seconds(SystemTime::now() + VALIDITY);
         self.insert(record.key.as_ref(), record.provider, expires, record.addresses)?;
         if let Some(log) = &self.log {
-            let (key, addresses) = (record.key.to_vec(), self.addresses(&record.provider).to_vec());
+            let known = self.providers.get(&record.provider).map(|known| known.addresses.clone());
+            let (key, addresses) = (record.key.to_vec(), known.unwrap_or_default());
             log.append(Entry { key, provider: record.provider, expires, addresses });
         }
         Ok(())
@@ -193,23 +221,7 @@ impl RecordStore for Records {
 
     /// The most recent first, but for a random choice where there are more than an answer holds: a crowd is spread.
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
-        let Some(held) = self.keys.get(&self.distance(key.as_ref())) else { return vec![] };
-        let now = seconds(SystemTime::now());
-        let mut valid: Vec<_> = held.iter().rev().filter(|(_, expires)| *expires > now).collect();
-        if valid.len() > IN_AN_ANSWER {
-            for place in 0..IN_AN_ANSWER {
-                let other = rand::random_range(place..valid.len());
-                valid.swap(place, other);
-            }
-            valid.truncate(IN_AN_ANSWER);
-        }
-        let record = |(provider, expires): &(PeerId, u64)| ProviderRecord {
-            key: key.clone(),
-            provider: *provider,
-            expires: Some(Instant::now() + Duration::from_secs(expires - now)),
-            addresses: self.addresses(provider).to_vec(),
-        };
-        valid.into_iter().map(record).collect()
+        self.providers_at(key, seconds(SystemTime::now()))
     }
 
     fn provided(&self) -> Self::ProvidedIter<'_> {
@@ -225,6 +237,35 @@ impl RecordStore for Records {
             self.keys.remove(&distance);
         }
         self.forget(provider);
+    }
+}
+
+impl Records {
+    fn providers_at(&self, key: &RecordKey, now: u64) -> Vec<ProviderRecord> {
+        let Some(held) = self.keys.get(&self.distance(key.as_ref())) else { return vec![] };
+        let mut valid: Vec<_> = held.iter().rev().filter(|(_, expires)| *expires > now).collect();
+        if valid.len() > IN_AN_ANSWER {
+            for place in 0..IN_AN_ANSWER {
+                let other = rand::random_range(place..valid.len());
+                valid.swap(place, other);
+            }
+            valid.truncate(IN_AN_ANSWER);
+        }
+        let record = |(provider, expires): &(PeerId, u64)| ProviderRecord {
+            key: key.clone(),
+            provider: *provider,
+            expires: Some(Instant::now() + Duration::from_secs(expires - now)),
+            addresses: self.told(provider, now),
+        };
+        valid.into_iter().map(record).collect()
+    }
+
+    /// Without an address Kademlia would leave a provider out; its bare name says that it has to be looked for.
+    fn told(&self, provider: &PeerId, now: u64) -> Vec<Multiaddr> {
+        match self.addresses_at(provider, now) {
+            [] => vec![Protocol::P2p(*provider).into()],
+            addresses => addresses.to_vec(),
+        }
     }
 }
 

@@ -13,10 +13,10 @@ use super::super::audience::Receiver;
 use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::contacts::Contacts;
-use super::super::discovery::{Finder, LAN_NAME};
+use super::super::discovery::{Closest, Finder, Side};
 use super::super::mdns::Mdns;
 use super::super::session::{MAX_PENDING, Session};
-use super::super::{OpenStreamError, ProvideError, Provider, Stats};
+use super::super::{OpenStreamError, ProvideError, Stats};
 use super::Driver;
 
 // Whoever asked may have gone: answers that nobody waits for are dropped.
@@ -24,7 +24,7 @@ impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
         let now = Instant::now();
         match command {
-            Command::AnnouncedAddresses { reply } => drop(reply.send(self.listening.clone())),
+            Command::AnnouncedAddresses { reply } => drop(reply.send(self.announced())),
             Command::Closest { key, reply } => self.closest(key, reply),
             Command::CloseSession { session } => self.close(session, now),
             Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, Waiter::Caller(reply)),
@@ -73,33 +73,38 @@ impl Driver {
 
     pub(super) fn find_providers(&mut self, cid: Cid, finder: Finder) {
         let local = self.mdns.as_ref().is_some_and(Mdns::is_at_work);
-        let hopeful = self.bootstrap.is_hopeful() || local || self.connections.len() > 0;
-        match (self.swarm.behaviour_mut().lan.as_mut(), finder) {
-            (Some(kad), finder) => self.lan.find_providers(kad, cid, finder, hopeful),
-            (None, Finder::Exchange) => {
-                let Some(blocks) = &mut self.blocks else { return };
-                blocks.machine.handle_search_end(&cid, Instant::now());
-            }
-            (None, Finder::Caller { .. }) => {}
+        let behaviour = self.swarm.behaviour_mut();
+        let is_alone = behaviour.dhts().all(|dht| dht.is_empty());
+        let hopeful = is_alone && (self.bootstrap.is_hopeful() || local || self.connections.len() > 0);
+        let mut asked = false;
+        for dht in behaviour.dhts() {
+            dht.find_providers(cid, finder.clone(), hopeful);
+            asked = true;
+        }
+        if let (false, Finder::Exchange, Some(blocks)) = (asked, finder, &mut self.blocks) {
+            blocks.machine.handle_search_end(&cid, Instant::now());
         }
     }
 
-    fn find_peer(&mut self, peer: PeerId, reply: oneshot::Sender<Vec<Multiaddr>>) {
+    fn find_peer(&mut self, peer: PeerId, reply: mpsc::Sender<Vec<Multiaddr>>) {
         if let Some(connected) = self.connections.get(&peer) {
             let addresses = connected.addresses();
             if !addresses.is_empty() {
-                return drop(reply.send(addresses));
+                return drop(reply.try_send(addresses));
             }
         }
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            self.lan.find_peer(kad, peer, reply);
+        for dht in self.swarm.behaviour_mut().dhts() {
+            dht.find_peer(peer, reply.clone());
         }
     }
 
-    fn closest(&mut self, key: Vec<u8>, reply: oneshot::Sender<Result<Vec<Provider>, ProvideError>>) {
-        match self.swarm.behaviour_mut().lan.as_mut() {
-            Some(kad) => self.lan.announce(kad, key, reply),
-            None => drop(reply.send(Err(ProvideError::NoRouting))),
+    /// The public DHT keeps what all may find; what it cannot be told, or by whom nobody comes, goes to the local one.
+    fn closest(&mut self, key: Vec<u8>, reply: oneshot::Sender<Result<Closest, ProvideError>>) {
+        let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
+        let best = dhts.iter_mut().position(|dht| dht.takes_announcements());
+        match (best, dhts.len()) {
+            (_, 0) => drop(reply.send(Err(ProvideError::NoRouting))),
+            (best, count) => dhts[best.unwrap_or(count - 1)].announce(key, reply),
         }
     }
 
@@ -191,9 +196,11 @@ impl Driver {
 
     fn protocols(&self) -> Vec<String> {
         let mut protocols = vec!["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"];
-        let lan = self.swarm.behaviour().lan.as_ref();
-        if lan.is_some_and(|kad| kad.mode() == libp2p::kad::Mode::Server) {
-            protocols.push(LAN_NAME);
+        let behaviour = self.swarm.behaviour();
+        for (dht, side) in [(&behaviour.wan, Side::Wan), (&behaviour.lan, Side::Lan)] {
+            if dht.as_ref().is_some_and(|dht| dht.is_server()) {
+                protocols.push(side.name());
+            }
         }
         if self.blocks.is_some() {
             protocols.push(wire::native::PROTOCOL);
@@ -206,7 +213,7 @@ impl Driver {
     }
 
     fn stats(&mut self) -> Stats {
-        let records = self.swarm.behaviour_mut().lan.as_mut().map_or(0, |kad| kad.store_mut().len());
+        let records = self.swarm.behaviour_mut().dhts().map(|dht| dht.records()).sum();
         Stats {
             exchange: self.blocks.as_ref().map(|blocks| blocks.machine.counters()).unwrap_or_default(),
             sessions: self.blocks.as_ref().map_or(0, |blocks| blocks.machine.sessions()),

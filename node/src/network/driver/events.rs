@@ -3,14 +3,17 @@
 use std::error::Error;
 use std::time::Instant;
 
+use cidra_content::dht::Range;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, ping};
 
+use super::super::address::{is_circuit, range};
 use super::super::behaviour::BehaviourEvent;
 use super::super::blocks::{self, Inbound, PartnerState};
+use super::super::config::Routing;
 use super::super::connections::Waiter;
-use super::super::discovery::{Dht, Finding, Located};
+use super::super::discovery::{Finding, Located, Side};
 use super::super::{ConnectError, streams};
 use super::Driver;
 
@@ -19,7 +22,8 @@ impl Driver {
         let now = Instant::now();
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Lan(event)) => self.on_kad(event, now),
+            SwarmEvent::Behaviour(BehaviourEvent::Lan(event)) => self.on_kad(Side::Lan, event, now),
+            SwarmEvent::Behaviour(BehaviourEvent::Wan(event)) => self.on_kad(Side::Wan, event, now),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event, now),
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event, now),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
@@ -41,6 +45,9 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let why = plain(&error);
                 tracing::debug!(peer = ?peer_id, why, "cannot connect");
+                if let (Some(peer), true) = (&peer_id, self.connections.len() > 0) {
+                    self.forget_unreachable(peer, &error);
+                }
                 for waiter in self.connections.handle_failed(peer_id.as_ref(), connection_id) {
                     self.tell_failed(waiter, ConnectError::Failed { why: why.clone() });
                 }
@@ -49,9 +56,9 @@ impl Driver {
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.listening.retain(|known| *known != address);
-                if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-                    Dht::handle_not_listening(kad, &address);
-                }
+                self.speak_where_listening();
+            }
+            SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
                 self.speak_where_listening();
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
@@ -66,9 +73,6 @@ impl Driver {
 
     fn on_listening(&mut self, address: Multiaddr) {
         tracing::debug!(%address, "listening");
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            Dht::handle_listening(kad, &address);
-        }
         if !self.listening.contains(&address) {
             self.listening.push(address);
         }
@@ -79,6 +83,22 @@ impl Driver {
         if let Some(mdns) = &mut self.mdns {
             mdns.handle_listening(&self.listening);
         }
+        let addresses = self.announced();
+        let is_reachable = self.swarm.external_addresses().any(is_public);
+        for dht in self.swarm.behaviour_mut().dhts() {
+            dht.handle_addresses(&addresses);
+        }
+        if let (Routing::Auto, None, Some(wan)) =
+            (self.config.routing, &self.config.swarm_key, self.swarm.behaviour_mut().wan.as_mut())
+        {
+            wan.serve(is_reachable);
+        }
+    }
+
+    /// Where others are told that this node is: where it listens, and where it was found to be reachable.
+    pub(super) fn announced(&self) -> Vec<Multiaddr> {
+        let confirmed = self.swarm.external_addresses().filter(|address| !self.listening.contains(address));
+        self.listening.iter().chain(confirmed).cloned().collect()
     }
 
     fn on_closed(&mut self, peer: PeerId, connection: libp2p::swarm::ConnectionId, now: Instant) {
@@ -102,24 +122,33 @@ impl Driver {
         let protocols = info.protocols.clone();
         self.connections.handle_identified(&peer, info);
         let Some(connected) = self.connections.get(&peer) else { return };
-        let addresses = connected.addresses();
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            self.lan.handle_identified(kad, peer, &protocols, &addresses);
+        let (addresses, remotes) = (connected.addresses(), connected.ranges());
+        let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
+        for dht in &mut dhts {
+            dht.handle_identified(peer, &protocols, &addresses, &remotes);
+        }
+        if dhts.iter_mut().any(|dht| !dht.is_empty()) {
+            dhts.into_iter().for_each(|dht| dht.hope_less(Instant::now()));
         }
     }
 
-    fn on_kad(&mut self, event: kad::Event, now: Instant) {
+    fn on_kad(&mut self, side: Side, event: kad::Event, now: Instant) {
         if let kad::Event::RoutingUpdated { is_new_peer: true, peer, .. } = &event {
-            tracing::debug!(%peer, "is in the routing table");
+            tracing::debug!(%peer, dht = side.name(), "is in the routing table");
             self.network.shared.announce.notify_one();
         }
-        let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() else { return };
+        let behaviour = self.swarm.behaviour_mut();
+        let dht = match side {
+            Side::Lan => behaviour.lan.as_mut(),
+            Side::Wan => behaviour.wan.as_mut(),
+        };
+        let Some(dht) = dht else { return };
         let connections = &self.connections;
         let locate = |peer: &PeerId| match connections.get(peer) {
             Some(connected) => Located { addresses: connected.addresses(), here: connected.is_here() },
             None => Located::default(),
         };
-        let findings = self.lan.handle_event(kad, event, locate);
+        let findings = dht.handle_event(event, locate);
         self.on_findings(findings, now);
     }
 
@@ -127,6 +156,8 @@ impl Driver {
         let Some(blocks) = &mut self.blocks else { return };
         for finding in findings {
             match finding {
+                // The other DHT may know more.
+                Finding::End { cid } if self.swarm.behaviour_mut().dhts().any(|dht| dht.is_searching(&cid)) => {}
                 Finding::End { cid } => blocks.machine.handle_search_end(&cid, now),
                 Finding::Providers { cid, providers } => {
                     let here = *self.swarm.local_peer_id();
@@ -135,6 +166,16 @@ impl Driver {
                     others.into_iter().for_each(|provider| self.book.add(provider.peer, provider.addresses));
                     blocks.machine.handle_providers(&cid, peers, now);
                 }
+            }
+        }
+    }
+
+    /// A peer that does not answer while others do is looked for elsewhere.
+    fn forget_unreachable(&mut self, peer: &PeerId, error: &DialError) {
+        let is_gone = matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. });
+        if is_gone && !self.connections.contains(peer) {
+            for dht in self.swarm.behaviour_mut().dhts() {
+                dht.handle_unreachable(peer);
             }
         }
     }
@@ -251,6 +292,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Whether everybody can dial it, without help.
+fn is_public(address: &Multiaddr) -> bool {
+    range(address) == Range::Public && !is_circuit(address)
 }
 
 /// Pings in a row without an answer, after which a connection is dead; one may be lost to a busy machine.

@@ -60,8 +60,8 @@ impl Driver {
                 }
             }
             Action::StopSearch { cid } => {
-                if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-                    self.lan.stop_search(kad, &cid);
+                for dht in self.swarm.behaviour_mut().dhts() {
+                    dht.stop_search(&cid);
                 }
             }
         }

@@ -65,10 +65,8 @@ impl Driver {
         for peer in self.upkeep.pardoned(now) {
             self.swarm.behaviour_mut().bans.unblock_peer(peer);
         }
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            let findings = self.lan.tick(kad, now);
-            self.on_findings(findings, now);
-        }
+        let findings = self.swarm.behaviour_mut().dhts().flat_map(|dht| dht.tick(now)).collect();
+        self.on_findings(findings, now);
         self.network.shared.meter.tick(now);
         self.close_dropped_sessions(now);
         self.end_watches();
@@ -143,9 +141,8 @@ impl Driver {
     }
 
     /// Whether anything is being looked up, Kademlia's own refreshing of its table included.
-    fn is_looking_up(&self) -> bool {
-        let kad = self.swarm.behaviour().lan.as_ref();
-        self.lan.is_looking_up() || kad.is_some_and(|kad| kad.iter_queries().next().is_some())
+    fn is_looking_up(&mut self) -> bool {
+        self.swarm.behaviour_mut().dhts().any(|dht| dht.is_looking_up())
     }
 
     fn save_known_peers(&mut self) {
@@ -165,18 +162,9 @@ impl Driver {
         }));
     }
 
-    /// The peers in the routing table, with addresses.
+    /// The peers in the routing tables, with addresses; of each table those that are connected first.
     pub(super) fn upkeep_peers(&mut self) -> impl Iterator<Item = (PeerId, Vec<Multiaddr>)> + use<> {
-        let mut peers = vec![];
-        if let Some(kad) = self.swarm.behaviour_mut().lan.as_mut() {
-            for bucket in kad.kbuckets() {
-                peers.extend(
-                    bucket.iter().map(|entry| {
-                        (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect::<Vec<_>>())
-                    }),
-                );
-            }
-        }
+        let peers: Vec<_> = self.swarm.behaviour_mut().dhts().flat_map(|dht| dht.peers()).collect();
         peers.into_iter()
     }
 

@@ -146,3 +146,32 @@ fn comes_back_after_a_restart_without_what_was_torn() {
     assert_eq!(records.addresses(&provider).len(), 1);
     assert_eq!(std::fs::metadata(&file).unwrap().len() as usize, whole.len() / 2);
 }
+
+#[test]
+fn addresses_are_told_for_a_day_and_the_provider_for_two() {
+    let mut records = in_memory();
+    let provider = PeerId::random();
+    records.add_provider(record(b"key", provider)).unwrap();
+    let key = RecordKey::from(b"key".to_vec());
+    let told = |after: Duration| {
+        let found = records.providers_at(&key, seconds(SystemTime::now() + after));
+        found.into_iter().map(|record| record.addresses).next()
+    };
+
+    let name: Multiaddr = Protocol::P2p(provider).into();
+    assert_eq!(told(ADDRESS_VALIDITY - Duration::from_secs(60)), Some(vec!["/ip4/10.0.0.1/tcp/4001".parse().unwrap()]));
+    assert_eq!(told(ADDRESS_VALIDITY + Duration::from_secs(60)), Some(vec![name]), "it is to be looked for");
+    assert_eq!(told(VALIDITY + Duration::from_secs(60)), None);
+}
+
+#[test]
+fn own_records_say_where_this_node_is() {
+    let mut records = in_memory();
+    let here = records.here();
+    records.add_provider(ProviderRecord::new(b"key".to_vec(), here, vec![])).unwrap();
+    let ours: Vec<Multiaddr> = vec!["/ip4/5.6.7.8/tcp/4001".parse().unwrap()];
+
+    records.set_own_addresses(ours.clone());
+
+    assert_eq!(records.providers(&RecordKey::from(b"key".to_vec()))[0].addresses, ours);
+}
