@@ -14,6 +14,7 @@ pub mod garbage;
 pub mod gateway;
 pub mod hash;
 pub mod ipld;
+pub mod ipns;
 pub mod mdns;
 pub mod negotiation;
 pub mod path;

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use cidra_content::exchange::message;
 use cidra_content::exchange::wire::bitswap;
 use cidra_content::exchange::wire::native::{self, Frame, Lane, Referral};
+use cidra_content::ipns::{Entry, Moment, Name, Record};
 use cidra_content::negotiation::{Negotiation, Outcome, Side};
 use cidra_content::unixfs::{DirectoryReader, Entity, Message, Reader, leaf_data, shard::ShardLookup};
 use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
@@ -15,6 +16,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cid", cid),
     ("dag_pb", dag_pb),
     ("ipld", ipld),
+    ("ipns", ipns),
     ("mdns", mdns),
     ("negotiation", negotiation),
     ("path", path),
@@ -24,6 +26,27 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Takes any bytes, and panics when a promise is broken.
 pub type Target = fn(&[u8]);
+
+/// A record of a name, and the name of a record's key: what is read says the same of itself when it is read again, and a name
+/// that is written is read back.
+pub fn ipns(data: &[u8]) {
+    let key = (!data.is_empty()).then(|| Name::of_public_key(data));
+    let names = [Name::of_multihash(data).ok(), Name::of_routing_key(data), key];
+    for name in names.into_iter().flatten() {
+        assert_eq!(Name::parse(&name.to_string()), Ok(name));
+        assert_eq!(Name::parse(&name.peer_id()), Ok(name));
+        assert_eq!(Name::of_routing_key(&name.routing_key()), Some(name));
+    }
+    let _ = Name::parse(&String::from_utf8_lossy(data));
+    let Ok(entry) = Entry::parse(data) else { return };
+    assert_eq!(entry.bytes(), data);
+    let name = Name::of_public_key(&[7; 36]);
+    if let Ok(record) = Record::verify(&name, data, Moment::default(), |_| true) {
+        assert_eq!((Ok(record.sequence()), Ok(record.ttl())), (entry.sequence(), entry.ttl()));
+        assert_eq!((Ok(record.path().to_owned()), Ok(record.validity())), (entry.path(), entry.validity()));
+        assert!(!record.is_better_than(&record));
+    }
+}
 
 /// A stream of Bitswap, whole and in two parts: the same comes of it; what was said can be said again, and a list of wants keeps
 /// its limit.
