@@ -57,6 +57,8 @@ pub(super) enum Waiter {
     Holder(cidra_content::exchange::SessionId),
     /// Said to be on the local network.
     Neighbour(PeerId),
+    /// A connection that may be dead: it is when no other can be made.
+    Probe(PeerId, ConnectionId),
 }
 
 impl Connections {

@@ -9,6 +9,7 @@ pub(super) mod known_peers;
 pub(super) mod provide;
 mod query;
 pub(super) mod records;
+pub(super) mod rejoin;
 pub(super) mod side;
 mod table;
 

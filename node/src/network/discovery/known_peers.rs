@@ -17,7 +17,7 @@ pub(in crate::network) struct KnownPeers {
 }
 
 /// Peers and where they are.
-pub(in crate::network) type Peers = BTreeMap<PeerId, Vec<Multiaddr>>;
+pub(in crate::network) type Peers = Vec<(PeerId, Vec<Multiaddr>)>;
 
 impl KnownPeers {
     pub(in crate::network) fn new(path: PathBuf) -> Self {
@@ -34,7 +34,7 @@ impl KnownPeers {
                 return Peers::new();
             }
         };
-        let mut peers = Peers::new();
+        let mut peers = BTreeMap::<PeerId, Vec<Multiaddr>>::new();
         for address in text.lines().filter_map(|line| line.parse::<Multiaddr>().ok()) {
             if let Some(Protocol::P2p(peer)) = address.iter().last() {
                 peers.entry(peer).or_default().push(address);
@@ -43,11 +43,11 @@ impl KnownPeers {
         let mut peers: Vec<_> = peers.into_iter().collect();
         peers.shuffle(&mut rand::rng());
         peers.truncate(MAX_SEEDS);
-        peers.into_iter().collect()
+        peers
     }
 
-    /// Writes the file anew. Blocks the thread.
-    pub(in crate::network) fn save(&self, peers: &Peers) -> io::Result<()> {
+    /// Writes the file anew, with the first of these. Blocks the thread.
+    pub(in crate::network) fn save(&self, peers: &[(PeerId, Vec<Multiaddr>)]) -> io::Result<()> {
         let mut text = String::new();
         for (peer, addresses) in peers.iter().take(MAX_SAVED) {
             for address in addresses.iter().take(MAX_ADDRESSES) {
@@ -88,7 +88,7 @@ mod tests {
         let seeds = file.seeds();
 
         assert_eq!(seeds.len(), MAX_SEEDS);
-        assert!(seeds.keys().all(|peer| peers.contains_key(peer)));
+        assert!(seeds.iter().all(|(peer, _)| peers[..MAX_SAVED].iter().any(|(saved, _)| saved == peer)));
         assert_eq!(fs::read_to_string(&file.path).unwrap().lines().count(), MAX_SAVED);
     }
 

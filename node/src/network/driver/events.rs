@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use cidra_content::dht::Range;
 use libp2p::core::transport::TransportError;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, ping};
 
@@ -198,6 +199,9 @@ impl Driver {
                 if connected.unanswered >= MAX_UNANSWERED {
                     tracing::debug!(%peer, %error, "closing a connection that is dead");
                     self.swarm.close_connection(connection);
+                } else if self.swarm.dial(DialOpts::peer_id(peer).condition(PeerCondition::NotDialing).build()).is_ok()
+                {
+                    self.connections.wait(peer, Waiter::Probe(peer, connection));
                 }
             }
         }
@@ -269,6 +273,7 @@ impl Driver {
                 tracing::info!(%peer, "met a peer on the local network");
                 self.neighbours.handle_met(&peer, Instant::now());
             }
+            Waiter::Probe(..) => {}
         }
     }
 
@@ -290,6 +295,12 @@ impl Driver {
                 tracing::debug!(%peer, %error, "cannot reach a peer of the local network");
                 self.neighbours.handle_failed(&peer, Instant::now());
             }
+            Waiter::Probe(peer, connection) => {
+                if self.connections.get(&peer).is_some_and(|connected| connected.unanswered > 0) {
+                    tracing::debug!(%peer, %error, "closing a connection that is dead");
+                    self.swarm.close_connection(connection);
+                }
+            }
         }
     }
 }
@@ -299,7 +310,8 @@ fn is_public(address: &Multiaddr) -> bool {
     range(address) == Range::Public && !is_circuit(address)
 }
 
-/// Pings in a row without an answer, after which a connection is dead; one may be lost to a busy machine.
+/// Pings in a row without an answer, after which a connection is dead. After one it is only if no other can be made: one may be
+/// lost to a busy machine.
 const MAX_UNANSWERED: u32 = 2;
 
 /// Why a dial failed, in words for people.

@@ -7,11 +7,13 @@ use futures::StreamExt;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
+use rand::seq::SliceRandom;
 use tokio::time::timeout;
 
 use super::super::address::peer_of;
 use super::super::connections::Waiter;
-use super::super::discovery::known_peers::{KnownPeers, Peers};
+use super::super::discovery::known_peers::KnownPeers;
+use super::super::discovery::rejoin::{AT_A_TIME, Rejoin, Step};
 use super::super::mdns::Found;
 use super::super::transport;
 use super::Driver;
@@ -19,6 +21,7 @@ use super::Driver;
 /// What the clock has to do with.
 pub(in crate::network) struct Upkeep {
     known_peers: Option<KnownPeers>,
+    rejoin: Rejoin,
     save_due: Instant,
     saving: Option<tokio::task::JoinHandle<()>>,
     bans: VecDeque<(PeerId, Instant)>,
@@ -26,7 +29,8 @@ pub(in crate::network) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn new(known_peers: Option<KnownPeers>, now: Instant) -> Self {
-        Self { known_peers, save_due: now + FIRST_SAVE, saving: None, bans: VecDeque::new() }
+        let rejoin = Rejoin::default();
+        Self { known_peers, rejoin, save_due: now + FIRST_SAVE, saving: None, bans: VecDeque::new() }
     }
 
     /// Remembers when a ban ends; gives those that end now because there are too many.
@@ -44,6 +48,8 @@ impl Upkeep {
     }
 }
 
+/// Who is alone for less has only begun, or was between two peers.
+const WORTH_SAYING: Duration = Duration::from_secs(5);
 /// Bans that stand at a time; one more ends the oldest.
 const MAX_BANS: usize = 1024;
 const FIRST_SAVE: Duration = Duration::from_secs(30);
@@ -60,6 +66,7 @@ impl Driver {
         for address in self.trusted.due(now, |peer| connections.contains(peer)) {
             self.dial(peer_of(&address), vec![address.clone()], Waiter::Trusted(address));
         }
+        self.rejoin(now);
         self.neighbours.tick(now);
         self.dial_neighbours(now);
         for peer in self.upkeep.pardoned(now) {
@@ -74,6 +81,26 @@ impl Driver {
         if self.upkeep.save_due <= now {
             self.upkeep.save_due = now + SAVE_EVERY;
             self.save_known_peers();
+        }
+    }
+
+    /// When everybody is lost, those of the routing tables are tried until somebody answers.
+    fn rejoin(&mut self, now: Instant) {
+        let Some(step) = self.upkeep.rejoin.tick(self.connections.len() == 0, now) else { return };
+        let mut peers: Vec<PeerId> = self.upkeep_peers().map(|(peer, _)| peer).collect();
+        match step {
+            Step::Back(after) if after < WORTH_SAYING => return,
+            Step::Back(after) => return tracing::info!(?after, "connected with others again"),
+            Step::Begin if peers.is_empty() => return, // it has just begun: there is nobody to miss
+            Step::Begin => tracing::info!(known = peers.len(), "connected with nobody: trying those that were known"),
+            Step::Try => tracing::debug!(known = peers.len(), "still connected with nobody"),
+        }
+        peers.shuffle(&mut rand::rng());
+        for peer in peers.into_iter().take(AT_A_TIME) {
+            // The tables know the addresses; being dialled already is as good.
+            if self.swarm.dial(peer).is_ok() {
+                self.connections.dials += 1;
+            }
         }
     }
 
@@ -150,7 +177,7 @@ impl Driver {
         if self.upkeep.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
             return;
         }
-        let peers = self.upkeep_peers().collect::<Peers>();
+        let peers: Vec<_> = self.upkeep_peers().collect();
         if peers.is_empty() {
             // Those of the last run are better than none.
             return;
@@ -162,10 +189,12 @@ impl Driver {
         }));
     }
 
-    /// The peers in the routing tables, with addresses; of each table those that are connected first.
+    /// The peers in the routing tables, with addresses: of both in turn, those that are connected first.
     pub(super) fn upkeep_peers(&mut self) -> impl Iterator<Item = (PeerId, Vec<Multiaddr>)> + use<> {
-        let peers: Vec<_> = self.swarm.behaviour_mut().dhts().flat_map(|dht| dht.peers()).collect();
-        peers.into_iter()
+        let tables = self.swarm.behaviour_mut().dhts().map(|dht| dht.peers());
+        let mut peers: Vec<_> = tables.flat_map(|table| table.into_iter().enumerate()).collect();
+        peers.sort_by_key(|(place, _)| *place);
+        peers.into_iter().map(|(_, peer)| peer)
     }
 
     /// Says good-bye to everybody.
