@@ -42,6 +42,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Figures for Prometheus.
     pub metrics: MetricsSection,
+    /// What is announced.
+    pub provide: ProvideSection,
     /// Who keeps the DHT.
     pub routing: RoutingSection,
     /// Where blocks are kept.
@@ -161,6 +163,27 @@ impl Default for Exchange {
     fn default() -> Self {
         Self { referrals: true }
     }
+}
+
+/// `[provide]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProvideSection {
+    /// What of it a daemon tells the DHT.
+    pub strategy: Strategy,
+}
+
+/// What a daemon announces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Every block that is here.
+    All,
+    /// Roots, and every block that a pin protects.
+    Pinned,
+    /// The roots of what was added or pinned.
+    #[default]
+    Roots,
 }
 
 /// `[routing]`

@@ -32,15 +32,16 @@ use cid::Cid;
 use cidra_content::exchange::{Counters, Order};
 use futures::Stream;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use self::audience::{Audience, Receiver};
 pub use self::bandwidth::Bandwidth;
 use self::bandwidth::Meter;
 use self::command::Command;
 pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider};
-pub use self::config::{Config, Routing};
-use self::discovery::{Finder, provide};
+pub use self::config::{Config, Routing, Strategy};
+pub use self::discovery::sweeper::SweepStats;
+use self::discovery::{Finder, Side, provide};
 pub use self::session::{MAX_PENDING, Session, SessionEvent};
 pub use self::start::StartError;
 pub use self::streams::OpenStreamError;
@@ -64,6 +65,7 @@ struct Shared {
     /// Peers, the disk or the clock made the network do something.
     turns: Arc<Notify>,
     meter: Arc<Meter>,
+    sweep: watch::Receiver<SweepStats>,
 }
 
 impl Network {
@@ -186,7 +188,17 @@ impl Network {
 
     /// Tells the peers that keep the records of this block that it is here; gives how many were told.
     pub async fn provide(&self, cid: Cid) -> Result<usize, ProvideError> {
-        provide::provide(self, &cid).await
+        provide::provide(self, &cid, None).await.map(|told| told.peers)
+    }
+
+    /// The peers that keep what has this name in the DHT, and how many were asked to find them.
+    pub async fn closest_peers(&self, name: Vec<u8>) -> Result<(Vec<Provider>, u32), ProvideError> {
+        provide::closest(self, name).await.map(|closest| (closest.peers, closest.requests))
+    }
+
+    /// What announcing again came to so far.
+    pub fn sweep(&self) -> SweepStats {
+        *self.shared.sweep.borrow()
     }
 
     /// Announces what the store has queued, within a second if anybody is connected.
@@ -242,6 +254,10 @@ impl Network {
     /// Closes all connections, keeps what is worth keeping on disk, and ends the network for all handles.
     pub async fn shutdown(&self) {
         self.ask(|reply| Command::Shutdown { reply }).await;
+    }
+
+    async fn keep_own(&self, side: Side, names: Vec<Vec<u8>>) {
+        let _ = self.commands.send(Command::KeepOwn { side, names }).await; // the network ended
     }
 
     async fn dial(&self, peer: Option<PeerId>, addresses: Vec<Multiaddr>) -> Result<PeerId, ConnectError> {

@@ -24,7 +24,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OnceCell, watch};
 
 use crate::add::{Import, ImportError, ImportOptions};
-use crate::config::{Config, Routing};
+use crate::config::{Config, Routing, Strategy};
 use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::metrics::Metrics;
@@ -177,6 +177,11 @@ impl Node {
         &self.0.repository
     }
 
+    /// What it announces.
+    pub fn strategy(&self) -> Strategy {
+        self.0.settings.config.provide.strategy
+    }
+
     /// Whether it lives until it is stopped.
     pub fn is_daemon(&self) -> bool {
         self.0.settings.role == Role::Daemon
@@ -228,6 +233,11 @@ impl Node {
             routing,
             swarm_key,
             announce: is_daemon,
+            strategy: match settings.config.provide.strategy {
+                Strategy::All => network::Strategy::All,
+                Strategy::Pinned => network::Strategy::Pinned,
+                Strategy::Roots => network::Strategy::Roots,
+            },
             low_water: settings.config.swarm.low_water,
             high_water: settings.config.swarm.high_water,
             limit_up: settings.config.swarm.limit_up.limit(),

@@ -4,6 +4,7 @@
 //! and waited for by what they print. Nothing here waits for a while and hopes.
 
 mod counters;
+pub mod crowd;
 pub mod daemon;
 pub mod kubo;
 pub mod lan;
@@ -18,6 +19,7 @@ pub mod suite;
 pub mod swarm;
 mod transcript;
 
+pub use crowd::Crowd;
 pub use daemon::Daemon;
 pub use kubo::Kubo;
 pub use lan::{Host, Lan};

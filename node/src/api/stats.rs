@@ -77,7 +77,8 @@ pub(super) async fn exchange(State(node): State<Node>) -> Answer {
 
 /// What is announced, and what is kept for others. Times are seconds since 1970.
 pub(super) async fn provide(State(node): State<Node>) -> Answer {
-    let stats = running(&node)?.stats().await;
+    let network = running(&node)?;
+    let (stats, sweep) = (network.stats().await, network.sweep());
     let queued = node.store().announcements().await?;
     let times: Vec<u64> = node.store().announcement_times().await?.into_iter().map(|(_, time)| seconds(time)).collect();
     Ok(one(&json!({
@@ -86,6 +87,16 @@ pub(super) async fn provide(State(node): State<Node>) -> Answer {
         "OldestAnnouncement": times.iter().min(),
         "LatestAnnouncement": times.iter().max(),
         "Records": stats.provider_records,
+        "Strategy": node.strategy(),
+        "Sweep": {
+            "Turns": sweep.turns,
+            "Done": sweep.done as f64 / 1000.0,
+            "Names": sweep.names,
+            "Regions": sweep.regions,
+            "Requests": sweep.requests,
+            "Records": sweep.records,
+            "Last": sweep.last,
+        },
     })))
 }
 

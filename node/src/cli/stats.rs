@@ -152,6 +152,23 @@ struct Announced {
     #[serde(default)]
     latest_announcement: Option<u64>,
     records: u64,
+    #[serde(default)]
+    strategy: String,
+    #[serde(default)]
+    sweep: Sweep,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Sweep {
+    turns: u64,
+    done: f64,
+    names: u64,
+    regions: u64,
+    requests: u64,
+    records: u64,
+    #[serde(default)]
+    last: Option<u64>,
 }
 
 async fn provide(session: &mut Session) -> Outcome {
@@ -166,13 +183,19 @@ async fn provide(session: &mut Session) -> Outcome {
         Some(time) => format!("{} ago", show_duration(now.saturating_sub(Duration::from_secs(time)))),
         None => "never".to_owned(),
     };
+    let Sweep { turns, names, regions, requests, records, .. } = done.sweep;
+    let again =
+        format!("{names} keys in {regions} regions: {requests} requests, {records} records; {}", ago(done.sweep.last));
     rows(
         session,
         &[
+            ("strategy", done.strategy),
             ("announced", format!("{} roots", done.announced)),
             ("queued", format!("{} roots", done.queued)),
             ("latest", ago(done.latest_announcement)),
             ("oldest", ago(done.oldest_announcement)),
+            ("sweep", format!("turn {}, {:.1} % done", turns + 1, done.sweep.done * 100.0)),
+            ("again", again),
             ("kept", format!("{} records of this node and others", done.records)),
         ],
     )

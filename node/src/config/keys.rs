@@ -65,6 +65,11 @@ pub const KEYS: &[Key] = &[
         Kind::Text(&[]),
         "Where the daemon serves metrics, beside the RPC's port; `none` for nowhere.",
     ),
+    key(
+        "provide.strategy",
+        Kind::Text(&["all", "pinned", "roots"]),
+        "What is announced: every block, every pinned one, or the roots of what was added or pinned.",
+    ),
     key("routing.mode", Kind::Text(&["auto", "client", "server", "none"]), "Part in the DHT."),
     key("store.keep", Kind::Switch, "Whether what was only fetched is served, too."),
     key(
@@ -101,6 +106,8 @@ pub const KUBO_NAMES: &[(&str, &str)] = &[
     ("Gateway.NoFetch", "gateway.fetch"),
     ("Gateway.PublicGateways", "gateway.hosts"),
     ("Peering.Peers", "swarm.peering"),
+    ("Provide.Strategy", "provide.strategy"),
+    ("Reprovider.Strategy", "provide.strategy"),
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),
     ("Swarm.ConnMgr.LowWater", "swarm.low_water"),

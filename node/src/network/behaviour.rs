@@ -10,7 +10,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, identify, ping, relay};
 
 use super::config::Config;
-use super::discovery::Dht;
+use super::discovery::{Dht, Side};
 use super::streams;
 
 /// All behaviours. Limits and bans come first: they refuse a connection before others hear of it.
@@ -72,6 +72,14 @@ impl Behaviour {
     /// The networks in which this node looks for others, the public one first.
     pub(super) fn dhts(&mut self) -> impl Iterator<Item = &mut Dht> {
         [self.wan.as_mut(), self.lan.as_mut()].into_iter().flatten()
+    }
+
+    /// One of them.
+    pub(super) fn dht(&mut self, side: Side) -> Option<&mut Dht> {
+        match side {
+            Side::Lan => self.lan.as_mut(),
+            Side::Wan => self.wan.as_mut(),
+        }
     }
 }
 

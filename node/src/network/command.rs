@@ -1,7 +1,7 @@
 //! What people and programs ask of the network; each with a slot for the answer.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::Receiver;
-use super::discovery::{Closest, Finder};
+use super::discovery::{Closest, Finder, Side};
 use super::session::Session;
 use super::{ConnectError, OpenStreamError, ProvideError, Stats};
 
@@ -21,9 +21,11 @@ pub(super) enum Command {
     AnnouncedAddresses {
         reply: oneshot::Sender<Vec<Multiaddr>>,
     },
-    /// The peers nearest to a key of the DHT, which are to keep this node's record of it; this node keeps it too.
+    /// So many peers nearest to a key of the DHT, or those found until then.
     Closest {
         key: Vec<u8>,
+        count: NonZeroUsize,
+        patience: Option<Duration>,
         reply: oneshot::Sender<Result<Closest, ProvideError>>,
     },
     CloseSession {
@@ -49,6 +51,11 @@ pub(super) enum Command {
     Identify {
         peer: PeerId,
         reply: oneshot::Sender<PeerIdentity>,
+    },
+    /// Keeps this node's own records among those of others.
+    KeepOwn {
+        side: Side,
+        names: Vec<Vec<u8>>,
     },
     KnownAddresses {
         reply: oneshot::Sender<BTreeMap<PeerId, Vec<Multiaddr>>>,

@@ -28,6 +28,8 @@ pub struct Config {
     pub serve: bool,
     /// Whether what the store lists for announcing is announced, and announced again.
     pub announce: bool,
+    /// What of it.
+    pub strategy: Strategy,
     /// Idle connections are closed down to this many …
     pub low_water: u32,
     /// … once there are more than this many.
@@ -58,6 +60,7 @@ impl Default for Config {
             swarm_key: None,
             serve: true,
             announce: false,
+            strategy: Strategy::default(),
             low_water: 96,
             high_water: 160,
             relay_service: false,
@@ -83,4 +86,16 @@ pub enum Routing {
     None,
     /// Asks, answers and keeps records.
     Server,
+}
+
+/// What is announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Every block.
+    All,
+    /// Roots, and every block that a pin protects.
+    Pinned,
+    /// What was added or pinned, by its root: whoever finds the root asks there for the rest.
+    #[default]
+    Roots,
 }

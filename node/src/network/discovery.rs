@@ -6,11 +6,13 @@
 pub(super) mod announcer;
 mod behaviour;
 pub(super) mod known_peers;
+mod names;
 pub(super) mod provide;
 mod query;
 pub(super) mod records;
 pub(super) mod rejoin;
 pub(super) mod side;
+pub(super) mod sweeper;
 mod table;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -120,18 +122,30 @@ impl Dht {
         self.queries.insert(id, Query::Peer { peer, reply });
     }
 
-    /// Keeps this node's own record of the key and looks for the peers that are to keep it too.
-    pub(super) fn announce(&mut self, key: Vec<u8>, reply: oneshot::Sender<Result<Closest, ProvideError>>) {
-        let here = self.kad.store_mut().here();
-        let record = ProviderRecord::new(key.clone(), here, self.here.clone());
-        if let Err(error) = self.kad.store_mut().add_provider(record) {
-            tracing::debug!(%error, "the table has no room for a record of this node's own");
-        }
+    /// Looks for the peers that are nearest to a key; with `patience`, for so long.
+    pub(super) fn closest(
+        &mut self,
+        key: Vec<u8>,
+        count: NonZeroUsize,
+        patience: Option<Duration>,
+        reply: oneshot::Sender<Result<Closest, ProvideError>>,
+    ) {
         if self.is_empty() {
             return drop(reply.send(Err(ProvideError::Alone))); // nobody waits: the caller went away
         }
-        let id = self.kad.get_closest_peers(key);
-        self.queries.insert(id, Query::Closest { reply });
+        let id = self.kad.get_n_closest_peers(key, count);
+        let until = patience.map(|patience| Instant::now() + patience);
+        self.queries.insert(id, Query::Closest { reply, until, is_whole: true });
+    }
+
+    /// Keeps records of this node's own among those of others, where there is room.
+    pub(super) fn keep_own(&mut self, names: Vec<Vec<u8>>) {
+        let here = self.kad.store_mut().here();
+        for name in names {
+            if let Err(error) = self.kad.store_mut().add_provider(ProviderRecord::new(name, here, vec![])) {
+                tracing::debug!(%error, "no room for a record of this node's own");
+            }
+        }
     }
 
     /// Whether somebody waits for an answer.
@@ -153,7 +167,9 @@ impl Dht {
                 self.keep_record(record, located);
                 vec![]
             }
-            Event::OutboundQueryProgressed { id, result, step, .. } => self.on_progress(id, result, step.last),
+            Event::OutboundQueryProgressed { id, result, step, stats } => {
+                self.on_progress(id, result, stats.num_requests(), step.last)
+            }
             Event::RoutingUpdated { peer, addresses, .. } => {
                 self.prune(&peer, addresses.iter());
                 vec![]
@@ -171,6 +187,11 @@ impl Dht {
         for (id, _) in self.queries.extract_if(|_, query| query.is_abandoned()) {
             finish(&mut self.kad, &id);
         }
+        for (id, query) in &mut self.queries {
+            if query.is_late(now) {
+                finish(&mut self.kad, id);
+            }
+        }
         self.end_peer_searches();
         if self.expire_due <= now {
             self.kad.store_mut().expire(SystemTime::now());
@@ -179,7 +200,7 @@ impl Dht {
         findings
     }
 
-    fn on_progress(&mut self, id: QueryId, result: QueryResult, last: bool) -> Vec<Finding> {
+    fn on_progress(&mut self, id: QueryId, result: QueryResult, requests: u32, last: bool) -> Vec<Finding> {
         if let QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) = &result {
             return self.on_providers(id, providers);
         }
@@ -188,9 +209,10 @@ impl Dht {
         }
         let Some(query) = self.queries.remove(&id) else { return vec![] };
         match (query, result) {
-            (Query::Closest { reply }, QueryResult::GetClosestPeers(result)) => {
+            (Query::Closest { reply, is_whole, .. }, QueryResult::GetClosestPeers(result)) => {
                 let peers = peers_of(result).into_iter().map(|info| self.provider(info)).collect();
-                let _ = reply.send(Ok(Closest { side: self.side, peers, here: self.here.clone() })); // nobody waits
+                let here = self.here.clone();
+                let _ = reply.send(Ok(Closest { side: self.side, peers, here, is_whole, requests })); // nobody waits
                 vec![]
             }
             (Query::Peer { peer, reply }, QueryResult::GetClosestPeers(result)) => {

@@ -13,7 +13,7 @@ use libp2p::kad::Mode;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::bandwidth::Meter;
@@ -23,6 +23,7 @@ use super::config::{Config, Routing};
 use super::discovery::announcer::Announcer;
 use super::discovery::known_peers::KnownPeers;
 use super::discovery::records::Records;
+use super::discovery::sweeper::SweepStats;
 use super::discovery::{Dht, Side};
 use super::driver::Driver;
 use super::throttle::Limits;
@@ -51,12 +52,16 @@ impl Network {
         let swarm = Swarm::new(transport, behaviour, here, settings);
 
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (told, sweep) = watch::channel(SweepStats::default());
         let network = Self {
             commands,
-            shared: Arc::new(Shared { peer_id: here, announce: Notify::new(), turns: Arc::default(), meter }),
+            shared: Arc::new(Shared { peer_id: here, announce: Notify::new(), turns: Arc::default(), meter, sweep }),
         };
         let announcer = match (&blocks, config.announce) {
-            (Some((store, _)), true) => Some(Announcer::spawn(network.downgrade(), store.clone())),
+            (Some((store, _)), true) => {
+                let file = data.join(SWEEP);
+                Some(Announcer::spawn(network.downgrade(), store.clone(), config.strategy, file, told))
+            }
             _ => None,
         };
         let known_peers = KnownPeers::new(data.join(KNOWN_PEERS));
@@ -99,6 +104,7 @@ fn dht(side: Side, here: PeerId, config: &Config, data: &Path) -> Result<Option<
 
 const RECORDS: &str = "provider-records";
 const PUBLIC_RECORDS: &str = "provider-records-public";
+const SWEEP: &str = "sweep";
 const KNOWN_PEERS: &str = "known-peers";
 /// Commands that wait for the driver; then handles wait.
 const COMMANDS: usize = 256;

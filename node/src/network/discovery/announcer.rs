@@ -1,25 +1,40 @@
-//! Announces what the store lists: new roots at once, the others before their records run out.
+//! Announces what the store lists: new roots within a second, as far as the peers that keep their records are found so soon; all
+//! else in a sweep before its records run out.
 //!
 //! A node that was among few when it announced something announces it again when it knows more peers: those who would be
 //! asked for the record may not have been there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use cid::Cid;
+use cidra_content::dht::Key;
 use futures::StreamExt;
 use futures::stream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::super::config::Strategy;
 use super::super::{ProvideError, WeakNetwork};
+use super::names::Names;
+use super::provide::{Told, provide};
+use super::sweeper::{SweepError, SweepStats, Sweeper};
 use crate::store::{Store, StoreError};
 
 /// The task that announces; it ends when this is dropped, or with the network.
 pub(in crate::network) struct Announcer(tokio::task::AbortHandle);
 
 impl Announcer {
-    pub(in crate::network) fn spawn(network: WeakNetwork, store: Store) -> Self {
-        let state = State { network, store, pause: FIRST_PAUSE, weak: BTreeMap::new(), looked: None };
+    pub(in crate::network) fn spawn(
+        network: WeakNetwork,
+        store: Store,
+        strategy: Strategy,
+        file: PathBuf,
+        told: watch::Sender<SweepStats>,
+    ) -> Self {
+        let sweeper = Sweeper::open(file, strategy, told);
+        let state = State { network, store, strategy, sweeper, pause: FIRST_PAUSE, weak: BTreeMap::new() };
         Self(tokio::spawn(state.run()).abort_handle())
     }
 }
@@ -33,20 +48,20 @@ impl Drop for Announcer {
 struct State {
     network: WeakNetwork,
     store: Store,
+    strategy: Strategy,
+    sweeper: Sweeper,
     pause: Duration,
     /// What this process told to few peers, and to how many.
     weak: BTreeMap<Cid, usize>,
-    /// When the whole list of what was announced was read last.
-    looked: Option<Instant>,
 }
 
 impl State {
     async fn run(mut self) {
         loop {
             let next = match self.round().await {
-                Ok(Round::Done) => {
+                Ok(Round::Done(wait)) => {
                     self.pause = FIRST_PAUSE;
-                    LOOK_EVERY
+                    wait
                 }
                 Ok(Round::Ended) => return,
                 Ok(Round::NobodyTold) => self.grow_pause(),
@@ -68,27 +83,47 @@ impl State {
     }
 
     async fn round(&mut self) -> Result<Round, StoreError> {
-        let due = self.due().await?;
-        if due.is_empty() {
-            return Ok(Round::Done);
+        let queued = self.announce_queued().await?;
+        if !matches!(queued, Round::Done(_)) {
+            return Ok(queued);
         }
+        match self.sweeper.step(&self.network, &self.store).await {
+            Ok(wait) => Ok(Round::Done(wait)),
+            Err(SweepError::Provide(ProvideError::Ended)) => Ok(Round::Ended),
+            Err(SweepError::Provide(error)) => {
+                tracing::debug!(%error, "cannot announce a region again");
+                Ok(Round::NobodyTold)
+            }
+            Err(SweepError::Store(error)) => Err(error),
+        }
+    }
+
+    async fn announce_queued(&mut self) -> Result<Round, StoreError> {
+        let due = self.due().await?;
         let network = self.network.clone();
         let announce = |cid: Cid| {
             let network = network.clone();
             async move {
                 let Some(network) = network.upgrade() else { return (cid, Err(ProvideError::Ended)) };
-                (cid, network.provide(cid).await)
+                (cid, provide(&network, &cid, Some(FIRST)).await)
             }
         };
         let mut results = stream::iter(due).map(announce).buffer_unordered(AT_A_TIME);
         let mut told_nobody = false;
+        let mut again = vec![];
         while let Some((cid, result)) = results.next().await {
             match result {
-                Ok(0) | Err(ProvideError::Alone) => told_nobody = true,
+                Ok(Told { peers: 0, .. }) | Err(ProvideError::Alone) => told_nobody = true,
                 Ok(told) => {
-                    tracing::debug!(%cid, told, "announced");
+                    tracing::debug!(%cid, ?told, "announced");
                     self.store.announced(cid, SystemTime::now()).await?;
-                    self.remember(cid, told);
+                    self.remember(cid, told.peers);
+                    if self.strategy != Strategy::Roots {
+                        again.extend(Names::below(cid, &self.store).await?);
+                    } else if !told.is_whole {
+                        let name = cid.hash().to_bytes();
+                        again.push((Key::of(&name), name));
+                    }
                 }
                 Err(ProvideError::Ended) => return Ok(Round::Ended),
                 Err(error) => {
@@ -97,27 +132,27 @@ impl State {
                 }
             }
         }
-        Ok(if told_nobody { Round::NobodyTold } else { Round::Done })
+        drop(results);
+        again.sort();
+        again.dedup();
+        // Those who were told in the first second are many enough to begin with: what is missed here comes with the sweep.
+        match self.sweeper.announce(&self.network, again).await {
+            Err(ProvideError::Ended) => Ok(Round::Ended),
+            Err(_) => Ok(Round::NobodyTold),
+            Ok(()) if told_nobody => Ok(Round::NobodyTold),
+            Ok(()) => Ok(Round::Done(LOOK_EVERY)),
+        }
     }
 
-    /// What was never announced, what was so long ago, and what few know of where many could.
+    /// What was never announced, and what few know of where many could.
     async fn due(&mut self) -> Result<Vec<Cid>, StoreError> {
         let mut due = self.store.announcements().await?;
-        let queued: BTreeSet<Cid> = due.iter().copied().collect();
-        let mut more = BTreeSet::new();
-        // The list may be long, and nothing in it becomes due in a hurry.
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
-            self.looked = Some(Instant::now());
-            let now = SystemTime::now();
-            let is_old = |cid: &Cid, when| now.duration_since(when).is_ok_and(|since| since >= again_after(cid));
-            let times = self.store.announcement_times().await?;
-            more.extend(times.into_iter().filter(|(cid, when)| is_old(cid, *when)).map(|(cid, _)| cid));
-        }
         if !self.weak.is_empty() {
+            let queued: BTreeSet<Cid> = due.iter().copied().collect();
             let known = self.peers_known().await;
-            more.extend(self.weak.iter().filter(|(_, told)| known > **told * 2).map(|(cid, _)| *cid));
+            let weak = self.weak.iter().filter(|(cid, told)| known > **told * 2 && !queued.contains(cid));
+            due.extend(weak.map(|(cid, _)| *cid));
         }
-        due.extend(more.difference(&queued));
         Ok(due)
     }
 
@@ -144,11 +179,14 @@ impl State {
 }
 
 enum Round {
-    Done,
+    /// For so long.
+    Done(Duration),
     Ended,
     NobodyTold,
 }
 
+/// A new root is told to those that are found by then, and to the others afterwards: peers that do not answer cost several seconds.
+const FIRST: Duration = Duration::from_secs(1);
 /// Announcements under way at a time.
 const AT_A_TIME: usize = 8;
 /// Peers that keep a record in a large network; a node that told as many told everybody it should.
@@ -159,9 +197,3 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 const TOGETHER: Duration = Duration::from_millis(100);
-
-/// The public network's 22 hours, for each root up to two less, so that what was added together is not announced together.
-fn again_after(cid: &Cid) -> Duration {
-    let spread = cid.hash().digest().last().copied().unwrap_or_default();
-    Duration::from_secs(22 * 3600) - Duration::from_secs(2 * 3600) * u32::from(spread) / 255
-}

@@ -12,7 +12,7 @@ use super::Side;
 
 /// One look-up.
 pub(super) enum Query {
-    Closest { reply: oneshot::Sender<Result<Closest, ProvideError>> },
+    Closest { reply: oneshot::Sender<Result<Closest, ProvideError>>, until: Option<Instant>, is_whole: bool },
     Peer { peer: PeerId, reply: mpsc::Sender<Vec<Multiaddr>> },
     Providers { cid: Cid, finder: Finder, found: BTreeSet<PeerId>, again: bool },
 }
@@ -23,6 +23,10 @@ pub(in crate::network) struct Closest {
     pub(in crate::network) side: Side,
     pub(in crate::network) peers: Vec<Provider>,
     pub(in crate::network) here: Vec<Multiaddr>,
+    /// Whether there are no nearer ones, as far as anybody knows.
+    pub(in crate::network) is_whole: bool,
+    /// How many were asked.
+    pub(in crate::network) requests: u32,
 }
 
 /// Who looks for providers.
@@ -83,12 +87,20 @@ impl Query {
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Peer { reply, .. } => reply.is_closed(),
-            Self::Closest { reply } => reply.is_closed(),
+            Self::Closest { reply, .. } => reply.is_closed(),
             Self::Providers { finder: Finder::Exchange, .. } => false,
             Self::Providers { finder: Finder::Caller { sink, most }, found, .. } => {
                 sink.is_closed() || found.len() >= *most
             }
         }
+    }
+
+    /// Whether it is to end with what it has, from here on.
+    pub(super) fn is_late(&mut self, now: Instant) -> bool {
+        let Self::Closest { until, is_whole, .. } = self else { return false };
+        let is_late = until.take_if(|until| *until <= now).is_some();
+        *is_whole &= !is_late;
+        is_late
     }
 
     /// Whether it came to an end with nothing, for the first time: Kademlia does that at times for no reason.

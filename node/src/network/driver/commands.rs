@@ -13,7 +13,7 @@ use super::super::audience::Receiver;
 use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::contacts::Contacts;
-use super::super::discovery::{Closest, Finder, Side};
+use super::super::discovery::{Finder, Side};
 use super::super::mdns::Mdns;
 use super::super::session::{MAX_PENDING, Session};
 use super::super::{OpenStreamError, ProvideError, Stats};
@@ -25,13 +25,26 @@ impl Driver {
         let now = Instant::now();
         match command {
             Command::AnnouncedAddresses { reply } => drop(reply.send(self.announced())),
-            Command::Closest { key, reply } => self.closest(key, reply),
+            Command::Closest { key, count, patience, reply } => {
+                // The public DHT keeps what all may find; what it cannot be told, or by whom nobody comes, goes to the local one.
+                let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
+                let best = dhts.iter_mut().position(|dht| dht.takes_announcements());
+                match (best, dhts.len()) {
+                    (_, 0) => drop(reply.send(Err(ProvideError::NoRouting))),
+                    (best, all) => dhts[best.unwrap_or(all - 1)].closest(key, count, patience, reply),
+                }
+            }
             Command::CloseSession { session } => self.close(session, now),
             Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, Waiter::Caller(reply)),
             Command::Disconnect { peer, reply } => drop(reply.send(self.swarm.disconnect_peer_id(peer).is_ok())),
             Command::FindPeer { peer, reply } => self.find_peer(peer, reply),
             Command::FindProviders { cid, finder } => self.find_providers(cid, finder),
             Command::Identify { peer, reply } => self.connections.identify(peer, reply),
+            Command::KeepOwn { side, names } => {
+                if let Some(dht) = self.swarm.behaviour_mut().dht(side) {
+                    dht.keep_own(names);
+                }
+            }
             Command::KnownAddresses { reply } => drop(reply.send(self.known_addresses())),
             Command::LimitSession { session, rate } => {
                 let Some(blocks) = &mut self.blocks else { return };
@@ -95,16 +108,6 @@ impl Driver {
         }
         for dht in self.swarm.behaviour_mut().dhts() {
             dht.find_peer(peer, reply.clone());
-        }
-    }
-
-    /// The public DHT keeps what all may find; what it cannot be told, or by whom nobody comes, goes to the local one.
-    fn closest(&mut self, key: Vec<u8>, reply: oneshot::Sender<Result<Closest, ProvideError>>) {
-        let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
-        let best = dhts.iter_mut().position(|dht| dht.takes_announcements());
-        match (best, dhts.len()) {
-            (_, 0) => drop(reply.send(Err(ProvideError::NoRouting))),
-            (best, count) => dhts[best.unwrap_or(count - 1)].announce(key, reply),
         }
     }
 

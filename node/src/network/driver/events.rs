@@ -138,12 +138,7 @@ impl Driver {
             tracing::debug!(%peer, dht = side.name(), "is in the routing table");
             self.network.shared.announce.notify_one();
         }
-        let behaviour = self.swarm.behaviour_mut();
-        let dht = match side {
-            Side::Lan => behaviour.lan.as_mut(),
-            Side::Wan => behaviour.wan.as_mut(),
-        };
-        let Some(dht) = dht else { return };
+        let Some(dht) = self.swarm.behaviour_mut().dht(side) else { return };
         let connections = &self.connections;
         let locate = |peer: &PeerId| match connections.get(peer) {
             Some(connected) => Located { addresses: connected.addresses(), here: connected.is_here() },
