@@ -7,6 +7,7 @@
 pub mod block;
 pub mod car;
 pub mod dag_pb;
+pub mod deny;
 pub mod dht;
 pub mod exchange;
 pub mod fetch;

@@ -3,6 +3,7 @@
 //! The order is defaults, file, environment, flags; the command line lays the last two over what this module reads. An unknown
 //! key is refused with its line, so that a typing error does not pass for a setting.
 
+mod deny_lists;
 mod document;
 mod gateway;
 mod keys;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::deny_lists::{DenyListError, DenyLists, DenySection};
 pub use self::document::Document;
 pub use self::gateway::{Gateway, http_address};
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
@@ -36,6 +38,8 @@ pub struct Config {
     pub api: Api,
     /// Whom to meet first.
     pub bootstrap: Bootstrap,
+    /// What is neither served nor fetched nor shown.
+    pub deny: DenySection,
     /// The exchange of blocks.
     pub exchange: Exchange,
     /// The HTTP gateway.

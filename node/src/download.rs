@@ -222,6 +222,7 @@ impl Download {
 
     /// What is in the store is handed to the machine, the rest is wanted from peers. Dropped in the middle, it is begun anew.
     async fn look_up(&mut self) -> Result<(), FetchError> {
+        gather::check(&self.node, self.wanted.iter().map(|want| &want.cid))?;
         let wanted = self.find_in_place(self.wanted.clone()).await?;
         if wanted.is_empty() {
             self.wanted.clear();

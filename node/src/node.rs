@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cid::Cid;
+use cidra_content::deny::Deny;
 use cidra_content::exchange::{self, Order};
 use cidra_content::fetch::Selector;
 use libp2p::identity::Keypair;
@@ -24,7 +25,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OnceCell, watch};
 
 use crate::add::{Import, ImportError, ImportOptions};
-use crate::config::{Config, Routing, Strategy};
+use crate::config::{Config, DenyListError, DenyLists, Routing, Strategy};
 use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::metrics::Metrics;
@@ -58,6 +59,7 @@ struct Inner {
     bootstrap: Mutex<Vec<Multiaddr>>,
     tokens: Tokens,
     metrics: Metrics,
+    deny: DenyLists,
     /// Held while the configuration file is changed.
     configuring: Mutex<()>,
     stopping: watch::Sender<bool>,
@@ -120,6 +122,7 @@ impl Node {
             bootstrap: Mutex::new(bootstrap),
             tokens: Tokens::new(settings.config.api.tokens.clone()),
             metrics: Metrics::default(),
+            deny: DenyLists::open(&settings.config.deny.lists)?,
             configuring: Mutex::new(()),
             stopping: watch::channel(false).0,
             repository,
@@ -175,6 +178,11 @@ impl Node {
     /// The repository it holds.
     pub fn repository(&self) -> &Repository {
         &self.0.repository
+    }
+
+    /// What it neither serves nor fetches nor shows, as of now.
+    pub fn denied(&self) -> Arc<Deny> {
+        self.0.deny.current()
     }
 
     /// What it announces.
@@ -233,6 +241,7 @@ impl Node {
             routing,
             swarm_key,
             announce: is_daemon,
+            deny_lists: self.0.deny.clone(),
             strategy: match settings.config.provide.strategy {
                 Strategy::All => network::Strategy::All,
                 Strategy::Pinned => network::Strategy::Pinned,
@@ -360,6 +369,9 @@ pub enum NodeError {
     /// It keeps its repository.
     #[error("a daemon holds this repository, and does not give it up")]
     Daemon,
+    /// A list of what it must not do is not there.
+    #[error(transparent)]
+    DenyList(#[from] DenyListError),
     /// It has no key.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -150,7 +150,7 @@ impl Function {
     }
 
     /// The digest, as long as it can be: a shorter one is the beginning of it. The content itself for `Identity`.
-    pub(super) fn digest(self, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn digest(self, data: &[u8]) -> Vec<u8> {
         match self {
             Function::Blake2b(length) => blake2b(length, data),
             Function::Blake2s(length) => blake2s(length, data),

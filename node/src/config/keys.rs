@@ -50,6 +50,7 @@ pub const KEYS: &[Key] = &[
     key("api.origins", Kind::List, "Origins whose pages may call the RPC."),
     key("api.tokens", Kind::Secrets, "The tokens that callers may show."),
     Key { effect: Effect::Now, ..key("bootstrap.peers", Kind::List, "Nodes that introduce this one to others.") },
+    key("deny.lists", Kind::List, "Files that list content to neither serve nor fetch nor show (IPIP-383)."),
     key("exchange.referrals", Kind::Switch, "Whether peers that want the same content are told of one another."),
     key("gateway.fetch", Kind::Switch, "Whether the gateway fetches what is not here from peers."),
     key("gateway.hosts", Kind::List, "Names of this gateway below which each content root has a name of its own."),

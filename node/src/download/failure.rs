@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cid::Cid;
+use cidra_content::deny::Denial;
 use cidra_content::fetch::DagError;
 use cidra_content::ipld::{self, PathFailure};
 use cidra_content::unixfs::shard::DirectoryReadError;
@@ -20,6 +21,14 @@ pub enum FetchError {
     /// Its blocks make no sense.
     #[error(transparent)]
     Dag(#[from] DagError),
+    /// A list says that it is not to be had here.
+    #[error("{what} is denied by {}", denial.list)]
+    Denied {
+        /// The block, or the path.
+        what: String,
+        /// Which list, and how a gateway says so.
+        denial: Box<Denial>,
+    },
     /// A folder of many blocks is malformed.
     #[error("folder {cid} is malformed")]
     Folder {

@@ -22,6 +22,7 @@ pub(crate) async fn gather(
     cids: &[Cid],
     options: &FetchOptions,
 ) -> Result<Vec<Block>, FetchError> {
+    check(node, cids.iter())?;
     let mut blocks = Vec::with_capacity(cids.len());
     let mut session: Option<Session> = None;
     for batch in cids.chunks(LOOK_UP) {
@@ -42,6 +43,14 @@ pub(crate) async fn gather(
         }
     }
     Ok(blocks)
+}
+
+/// Nothing that is denied is read or fetched.
+pub(super) fn check<'a>(node: &Node, mut cids: impl Iterator<Item = &'a Cid>) -> Result<(), FetchError> {
+    let denied = node.denied();
+    let found = cids.find_map(|cid| Some((cid, denied.block(cid)?)));
+    let Some((cid, denial)) = found else { return Ok(()) };
+    Err(FetchError::Denied { what: format!("block {cid}"), denial: Box::new(denial) })
 }
 
 /// Blocks that one thread reads at a time.

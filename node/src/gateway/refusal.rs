@@ -113,6 +113,7 @@ impl From<FetchError> for Refusal {
             FetchError::NoSuchName { .. } | FetchError::NoSuchKey { .. } => StatusCode::NOT_FOUND,
             error if Self::is_not_here(error) => StatusCode::NOT_FOUND,
             FetchError::NotDelivered { .. } => StatusCode::GATEWAY_TIMEOUT,
+            FetchError::Denied { denial, .. } => StatusCode::from_u16(denial.status).unwrap_or(StatusCode::GONE),
             FetchError::UnsupportedHash { .. } => StatusCode::BAD_REQUEST,
             FetchError::NoBlock { .. } => StatusCode::NOT_IMPLEMENTED,
             FetchError::Stopped => StatusCode::SERVICE_UNAVAILABLE,

@@ -11,6 +11,7 @@ use super::answer::in_address;
 use super::asked::Asked;
 use super::names::{NameError, Named};
 use super::refusal::Refusal;
+use crate::download::FetchError;
 use crate::http::describe;
 
 /// What is to be done for an address.
@@ -137,6 +138,11 @@ impl Gateway {
     }
 
     async fn named(&self, asked: &Asked, name: &str, rest: &str, origin: Origin) -> Result<Route, Refusal> {
+        let below: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+        if let Some(denial) = self.node.denied().name(name, &below) {
+            let what = format!("/ipns/{name}");
+            return Err(FetchError::Denied { what, denial: Box::new(denial) }.into());
+        }
         let named = self.names.resolve(name).await.map_err(refused)?;
         content(asked, named.cid, rest, origin, format!("/ipns/{name}"), Some(named))
     }

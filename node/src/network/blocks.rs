@@ -36,6 +36,7 @@ use self::writer::Said;
 use super::ConnectError;
 use super::session::SessionEvent;
 use super::throttle::{Limits, Throttle};
+use crate::config::DenyLists;
 use crate::pool::Pool;
 use crate::store::{Store, StoreError, Stored};
 
@@ -55,6 +56,7 @@ pub(super) struct Blocks {
     pub(super) partners: BTreeMap<PeerId, Partner>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     store: Store,
+    deny: DenyLists,
     pool: Pool,
     serves: bool,
     pub(super) limits: Limits,
@@ -116,6 +118,7 @@ impl Blocks {
         pool: Pool,
         config: exchange::Config,
         serves: bool,
+        deny: DenyLists,
         limits: Limits,
     ) -> (Self, mpsc::Receiver<Report>) {
         let (reports, receiver) = mpsc::channel(REPORTS);
@@ -127,6 +130,7 @@ impl Blocks {
             store,
             pool,
             serves,
+            deny,
             limits,
             loading: BTreeMap::new(),
             gathering: Gathering::default(),

@@ -6,6 +6,7 @@ use cidra_content::exchange;
 use libp2p::{Multiaddr, PeerId};
 
 use super::swarm_key::SwarmKey;
+use crate::config::DenyLists;
 
 /// What the network is to be.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub announce: bool,
     /// What of it.
     pub strategy: Strategy,
+    /// What is neither served nor announced, nor told by the DHT.
+    pub deny_lists: DenyLists,
     /// Idle connections are closed down to this many …
     pub low_water: u32,
     /// … once there are more than this many.
@@ -61,6 +64,7 @@ impl Default for Config {
             serve: true,
             announce: false,
             strategy: Strategy::default(),
+            deny_lists: DenyLists::default(),
             low_water: 96,
             high_water: 160,
             relay_service: false,

@@ -60,7 +60,10 @@ impl Network {
         let announcer = match (&blocks, config.announce) {
             (Some((store, _)), true) => {
                 let file = data.join(SWEEP);
-                Some(Announcer::spawn(network.downgrade(), store.clone(), config.strategy, file, told))
+                Some({
+                    let what = (config.strategy, config.deny_lists.clone());
+                    Announcer::spawn(network.downgrade(), store.clone(), what, file, told)
+                })
             }
             _ => None,
         };
@@ -68,7 +71,8 @@ impl Network {
         let exchange = match blocks {
             Some((store, pool)) => {
                 let limits = Limits::new(config.limit_up, config.limit_down);
-                let (blocks, reports) = Blocks::new(store, pool, config.exchange.clone(), config.serve, limits);
+                let (blocks, reports) =
+                    Blocks::new(store, pool, config.exchange.clone(), config.serve, config.deny_lists.clone(), limits);
                 (Some(blocks), reports)
             }
             None => (None, mpsc::channel(1).1),
@@ -98,7 +102,8 @@ fn dht(side: Side, here: PeerId, config: &Config, data: &Path) -> Result<Option<
         Side::Lan => RECORDS,
         Side::Wan => PUBLIC_RECORDS,
     });
-    let records = Records::open(here, Some(&path)).map_err(|source| StartError::Data { path, source })?;
+    let mut records = Records::open(here, Some(&path)).map_err(|source| StartError::Data { path, source })?;
+    records.deny(config.deny_lists.clone());
     Ok(Some(Dht::new(side, here, records, mode)))
 }
 

@@ -31,6 +31,10 @@ impl Node {
 
     /// Follows a path through folders and nodes: to a block, or to a value within one.
     pub async fn follow(&self, path: &ContentPath, options: &FetchOptions) -> Result<Resolved, FetchError> {
+        if let Some(denial) = self.denied().path(&path.cid, &path.segments) {
+            let what = format!("/ipfs/{}/{}", path.cid, path.segments.join("/"));
+            return Err(FetchError::Denied { what: what.trim_end_matches('/').to_owned(), denial: Box::new(denial) });
+        }
         let (mut cid, mut names) = (path.cid, &path.segments[..]);
         let (mut roots, mut way) = (vec![cid], vec![]);
         while let [name, below @ ..] = names {

@@ -25,6 +25,7 @@ impl Blocks {
     pub(in crate::network) fn locate(&mut self, peer: PeerId, request: RequestId, cids: Vec<Cid>) {
         let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
         let store = self.serves.then(|| self.store.clone());
+        let deny = self.deny.current();
         let locate = async move {
             let nothing = vec![None; cids.len()];
             let lengths = match store {
@@ -34,7 +35,8 @@ impl Blocks {
                 }),
                 None => nothing,
             };
-            Done::Located { peer, link, request, found: cids.into_iter().zip(lengths).collect() }
+            let shown = |(cid, length): (Cid, Option<u32>)| (cid, length.filter(|_| deny.block(&cid).is_none()));
+            Done::Located { peer, link, request, found: cids.into_iter().zip(lengths).map(shown).collect() }
         };
         self.work.push(locate.boxed());
     }
@@ -42,9 +44,10 @@ impl Blocks {
     pub(in crate::network) fn load(&mut self, peer: PeerId, request: RequestId, cid: Cid, root: Option<Cid>) {
         let Some(link) = self.partners.get(&peer).map(|partner| partner.link) else { return };
         self.loading.entry((peer, request, cid)).or_default().wanted = true;
+        let is_denied = self.deny.current().block(&cid).is_some();
         let (store, limit) = (self.store.clone(), self.limits.of_root(root.as_ref()));
         let load = async move {
-            let result = store.load(&cid).await;
+            let result = if is_denied { Ok(None) } else { store.load(&cid).await };
             Done::Loaded { peer, link, request, cid, limit, result }
         };
         self.work.push(load.boxed());

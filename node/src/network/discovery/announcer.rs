@@ -20,6 +20,7 @@ use super::super::{ProvideError, WeakNetwork};
 use super::names::Names;
 use super::provide::{Told, provide};
 use super::sweeper::{SweepError, SweepStats, Sweeper};
+use crate::config::DenyLists;
 use crate::store::{Store, StoreError};
 
 /// The task that announces; it ends when this is dropped, or with the network.
@@ -29,12 +30,12 @@ impl Announcer {
     pub(in crate::network) fn spawn(
         network: WeakNetwork,
         store: Store,
-        strategy: Strategy,
+        (strategy, deny): (Strategy, DenyLists),
         file: PathBuf,
         told: watch::Sender<SweepStats>,
     ) -> Self {
-        let sweeper = Sweeper::open(file, strategy, told);
-        let state = State { network, store, strategy, sweeper, pause: FIRST_PAUSE, weak: BTreeMap::new() };
+        let sweeper = Sweeper::open(file, (strategy, deny.clone()), told);
+        let state = State { network, store, strategy, deny, sweeper, pause: FIRST_PAUSE, weak: BTreeMap::new() };
         Self(tokio::spawn(state.run()).abort_handle())
     }
 }
@@ -49,6 +50,7 @@ struct State {
     network: WeakNetwork,
     store: Store,
     strategy: Strategy,
+    deny: DenyLists,
     sweeper: Sweeper,
     pause: Duration,
     /// What this process told to few peers, and to how many.
@@ -153,6 +155,8 @@ impl State {
             let weak = self.weak.iter().filter(|(cid, told)| known > **told * 2 && !queued.contains(cid));
             due.extend(weak.map(|(cid, _)| *cid));
         }
+        let denied = self.deny.current();
+        due.retain(|cid| denied.block(cid).is_none());
         Ok(due)
     }
 

@@ -18,6 +18,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use self::log::{Entry, Log};
+use crate::config::DenyLists;
 
 /// Provider records with limits, kept across restarts.
 pub(in crate::network) struct Records {
@@ -26,6 +27,7 @@ pub(in crate::network) struct Records {
     providers: HashMap<PeerId, Provider>,
     records: usize,
     own_addresses: Vec<Multiaddr>,
+    deny: DenyLists,
     log: Option<Log>,
 }
 
@@ -52,6 +54,7 @@ impl Records {
             providers: HashMap::new(),
             records: 0,
             own_addresses: vec![],
+            deny: DenyLists::default(),
             log: None,
         };
         let Some(file) = file else { return Ok(records) };
@@ -62,6 +65,11 @@ impl Records {
         }
         records.log = Some(log);
         Ok(records)
+    }
+
+    /// What these lists deny is not kept, and not told.
+    pub(in crate::network) fn deny(&mut self, lists: DenyLists) {
+        self.deny = lists;
     }
 
     /// Whose table it is.
@@ -209,6 +217,9 @@ impl RecordStore for Records {
 
     /// A record is valid for 48 hours from now, whatever it says.
     fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
+        if self.deny.current().key(record.key.as_ref()).is_some() {
+            return Ok(());
+        }
         let expires = seconds(SystemTime::now() + VALIDITY);
         self.insert(record.key.as_ref(), record.provider, expires, record.addresses)?;
         if let Some(log) = &self.log {
@@ -221,6 +232,9 @@ impl RecordStore for Records {
 
     /// The most recent first, but for a random choice where there are more than an answer holds: a crowd is spread.
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        if self.deny.current().key(key.as_ref()).is_some() {
+            return vec![];
+        }
         self.providers_at(key, seconds(SystemTime::now()))
     }
 

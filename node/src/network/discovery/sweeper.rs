@@ -13,12 +13,14 @@ use super::super::config::Strategy;
 use super::super::{ProvideError, WeakNetwork};
 use super::names::{self, Names};
 use super::provide::{self, Swept};
+use crate::config::DenyLists;
 use crate::store::{Store, StoreError};
 
 /// The sweep, and what is ahead of it.
 pub(super) struct Sweeper {
     file: PathBuf,
     strategy: Strategy,
+    deny: DenyLists,
     sweep: Sweep,
     ahead: Vec<(Key, Vec<u8>)>,
     /// Whether more lies behind what is ahead than is held.
@@ -47,10 +49,14 @@ pub struct SweepStats {
 }
 
 impl Sweeper {
-    pub(super) fn open(file: PathBuf, strategy: Strategy, told: watch::Sender<SweepStats>) -> Self {
+    pub(super) fn open(
+        file: PathBuf,
+        (strategy, deny): (Strategy, DenyLists),
+        told: watch::Sender<SweepStats>,
+    ) -> Self {
         let text = fs::read_to_string(&file).unwrap_or_default();
         let sweep = text.parse().unwrap_or_else(|_| Sweep::new(now()));
-        let sweeper = Self { file, strategy, sweep, ahead: vec![], is_cut: false, read: None, told };
+        let sweeper = Self { file, strategy, deny, sweep, ahead: vec![], is_cut: false, read: None, told };
         sweeper.tell(None);
         sweeper
     }
@@ -64,6 +70,8 @@ impl Sweeper {
             if self.ahead.is_empty() && self.is_cut || self.read.is_none_or(|read| read.elapsed() > READ_EVERY) {
                 self.ahead = Names::from(place, self.strategy, store).await?;
                 self.is_cut = self.ahead.len() == names::MOST;
+                let denied = self.deny.current();
+                self.ahead.retain(|(_, name)| denied.key(name).is_none());
                 self.read = Some(Instant::now());
             }
             let now = now();

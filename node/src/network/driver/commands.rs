@@ -90,6 +90,12 @@ impl Driver {
         let is_alone = behaviour.dhts().all(|dht| dht.is_empty());
         let hopeful = is_alone && (self.bootstrap.is_hopeful() || local || self.connections.len() > 0);
         let mut asked = false;
+        if self.config.deny_lists.current().block(&cid).is_some() {
+            if let (Finder::Exchange, Some(blocks)) = (finder, &mut self.blocks) {
+                blocks.machine.handle_search_end(&cid, Instant::now());
+            }
+            return;
+        }
         for dht in behaviour.dhts() {
             dht.find_providers(cid, finder.clone(), hopeful);
             asked = true;

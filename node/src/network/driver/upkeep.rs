@@ -24,13 +24,14 @@ pub(in crate::network) struct Upkeep {
     rejoin: Rejoin,
     save_due: Instant,
     saving: Option<tokio::task::JoinHandle<()>>,
+    looking: Option<tokio::task::JoinHandle<()>>,
     bans: VecDeque<(PeerId, Instant)>,
 }
 
 impl Upkeep {
     pub(super) fn new(known_peers: Option<KnownPeers>, now: Instant) -> Self {
         let rejoin = Rejoin::default();
-        Self { known_peers, rejoin, save_due: now + FIRST_SAVE, saving: None, bans: VecDeque::new() }
+        Self { known_peers, rejoin, save_due: now + FIRST_SAVE, saving: None, looking: None, bans: VecDeque::new() }
     }
 
     /// Remembers when a ban ends; gives those that end now because there are too many.
@@ -75,12 +76,22 @@ impl Driver {
         let findings = self.swarm.behaviour_mut().dhts().flat_map(|dht| dht.tick(now)).collect();
         self.on_findings(findings, now);
         self.network.shared.meter.tick(now);
+        self.look_at_deny_lists();
         self.close_dropped_sessions(now);
         self.end_watches();
         self.trim(now);
         if self.upkeep.save_due <= now {
             self.upkeep.save_due = now + SAVE_EVERY;
             self.save_known_peers();
+        }
+    }
+
+    /// Files may be on a slow disk.
+    fn look_at_deny_lists(&mut self) {
+        let is_looking = self.upkeep.looking.as_ref().is_some_and(|looking| !looking.is_finished());
+        if !self.config.deny_lists.is_empty() && !is_looking {
+            let lists = self.config.deny_lists.clone();
+            self.upkeep.looking = Some(tokio::task::spawn_blocking(move || lists.refresh()));
         }
     }
 

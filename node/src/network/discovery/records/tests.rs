@@ -165,6 +165,26 @@ fn addresses_are_told_for_a_day_and_the_provider_for_two() {
 }
 
 #[test]
+fn what_is_denied_is_neither_kept_nor_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (list, bad) = (folder.path().join("list.deny"), "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
+    std::fs::write(&list, "").unwrap();
+    let lists = DenyLists::open(std::slice::from_ref(&list)).unwrap();
+    let key = bad.parse::<cid::Cid>().unwrap().hash().to_bytes();
+    let mut records = in_memory();
+    records.deny(lists.clone());
+    records.add_provider(record(key.clone(), PeerId::random())).unwrap();
+    assert_eq!(records.providers(&RecordKey::from(key.clone())).len(), 1);
+
+    std::fs::write(&list, format!("/ipfs/{bad}\n")).unwrap();
+    lists.refresh();
+    records.add_provider(record(key.clone(), PeerId::random())).unwrap();
+
+    assert!(records.providers(&RecordKey::from(key)).is_empty());
+    assert_eq!(records.len(), 1);
+}
+
+#[test]
 fn own_records_say_where_this_node_is() {
     let mut records = in_memory();
     let here = records.here();
