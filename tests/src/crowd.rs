@@ -60,7 +60,7 @@ impl Crowd {
 }
 
 /// A table of so many is enough to begin with.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 10;
 
 /// Of a node on loopback that keeps records.
 pub fn config() -> Config {
@@ -97,4 +97,4 @@ pub async fn until<F: Future<Output = bool>>(network: &Network, what: &str, mut 
 }
 
 /// On a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);

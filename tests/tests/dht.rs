@@ -65,6 +65,7 @@ async fn all_are_found(crowd: &Crowd, announced: &[(Cid, PeerId)]) {
 /// How many peers a look-up asks, beside the logarithm of the network.
 async fn messages(crowd: &Crowd) {
     let count = crowd.nodes.len();
+    let (bytes, begun) = (bytes_of(crowd), Instant::now());
     let asked = stream::iter(0..50usize).map(|number| async move {
         let node = &crowd.nodes[number * 7 % count];
         let (_, requests) = node.closest_peers(format!("look-up {number}").into_bytes()).await.unwrap();
@@ -74,7 +75,26 @@ async fn messages(crowd: &Crowd) {
     asked.sort_unstable();
     let mean = f64::from(asked.iter().sum::<u32>()) / asked.len() as f64;
     println!("{count} nodes, log2 {:.1}: {mean:.1} requests a look-up, at most {}", (count as f64).log2(), asked[49]);
+    let bytes = bytes_of(crowd) - bytes;
+    println!(
+        "{} bytes a request with its answer; 50 look-ups in {:.1?}",
+        bytes / u64::from(asked.iter().sum::<u32>()),
+        begun.elapsed()
+    );
     assert!(asked[49] <= 120, "{asked:?}");
+}
+
+/// What all nodes sent in the DHT.
+fn bytes_of(crowd: &Crowd) -> u64 {
+    crowd.nodes.iter().map(|node| node.bandwidth_of(LAN).sent).sum()
+}
+
+const LAN: &str = "/ipfs/lan/kad/1.0.0";
+
+/// What this process holds, in bytes.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +119,8 @@ async fn many_keys_are_announced_with_few_look_ups() {
         Network::start(config, Keypair::generate_ed25519(), &folder.path().join("network"), blocks).await.unwrap();
     let knows = (nodes - 1).min(20);
     until(&holder, "it knows others", || async { holder.known_addresses().await.len() >= knows }).await;
-    let begun = Instant::now();
+    let (begun, held) = (Instant::now(), resident());
+    println!("{} KB resident for each of {nodes} nodes", held / 1000 / nodes as u64);
     store.queue_announcement(*root.cid()).await.unwrap();
     holder.announce_soon();
 
@@ -113,6 +134,11 @@ async fn many_keys_are_announced_with_few_look_ups() {
         sweep.regions,
         sweep.requests,
         sweep.records
+    );
+    println!(
+        "{} bytes sent and {} bytes of memory at its keeper for a record",
+        holder.bandwidth_of(LAN).sent / sweep.records,
+        resident().saturating_sub(held) / sweep.records
     );
     assert!(sweep.requests <= 5 * nodes as u64, "{sweep:?}");
     let told = (nodes as u64).min(20);
