@@ -12,7 +12,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::program::LIMIT;
-use crate::{Call, Finished, Program, Running};
+use crate::{Call, Finished, Host, Program, Running};
 
 /// The version whose behaviour we follow.
 pub const VERSION: &str = "0.43.0";
@@ -20,6 +20,7 @@ pub const VERSION: &str = "0.43.0";
 /// A daemon of Kubo with a repository of its own, offline, on free ports of this host. Dropped, it is killed with -9.
 pub struct Kubo {
     folder: TempDir,
+    host: Option<Host>,
     daemon: Option<Running>,
 }
 
@@ -47,13 +48,33 @@ impl Kubo {
         Some(kubo)
     }
 
+    /// Starts a server of the DHT on a host of its own, which knows these.
+    pub fn server(host: &Host, bootstrap: &[String]) -> Option<Kubo> {
+        let known = serde_json::to_string(bootstrap).expect("texts have a JSON form");
+        let settings = [
+            ("Addresses.Swarm", "[\"/ip4/0.0.0.0/tcp/4001\"]"),
+            ("Bootstrap", &known),
+            ("Discovery.MDNS.Enabled", "false"),
+            ("Routing.Type", "\"dhtserver\""),
+        ];
+        let mut kubo = Kubo::new("test", &settings)?;
+        kubo.host = Some(host.clone());
+        kubo.run(&[]);
+        Some(kubo)
+    }
+
+    /// Its name in the network.
+    pub fn peer(&self) -> String {
+        self.ipfs(["id", "-f", "<id>"]).run().success().text().to_owned()
+    }
+
     fn new(profiles: &str, settings: &[(&str, &str)]) -> Option<Kubo> {
         if let Err(reason) = program() {
             println!("skipped: {reason}");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("kubo-").tempdir().expect("a temporary folder");
-        let kubo = Kubo { folder, daemon: None };
+        let kubo = Kubo { folder, host: None, daemon: None };
         kubo.ipfs(["init", "--empty-repo", "--profile", profiles]).run().success();
         for (key, value) in [&[("Swarm.DisableNatPortMap", "true")], settings].concat() {
             kubo.ipfs(["config", "--json", key, value]).run().success();
@@ -80,11 +101,15 @@ impl Kubo {
 
     /// `ipfs` with these arguments; once the daemon runs, it is the daemon that does it.
     pub fn ipfs<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Call {
-        Call::new(Program::Kubo)
+        let call = Call::new(Program::Kubo)
             .env("IPFS_PATH", self.folder.path().join("repo"))
             .env("HOME", self.folder.path())
             .current_dir(self.folder.path())
-            .args(arguments)
+            .args(arguments);
+        match &self.host {
+            Some(host) => call.on(host),
+            None => call,
+        }
     }
 
     /// A path for a file of the test, outside its repository.

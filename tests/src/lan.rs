@@ -29,6 +29,11 @@ impl Lan {
         Lan::with_addresses(count, "fd00:111::", 64)
     }
 
+    /// The same with addresses that look public, each of another owner. Nothing outside ever dials them.
+    pub fn of_public(count: usize) -> Option<Lan> {
+        Lan::with_addresses(count, PUBLIC, 8)
+    }
+
     fn with_addresses(count: usize, network: &str, prefix_length: u8) -> Option<Lan> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let prefix = format!("cidra-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
@@ -106,7 +111,11 @@ impl Lan {
         ip(&["-n", &switch, "link", "set", "switch", "up"])?;
         for number in 0..count {
             let namespace = format!("{}-{number}", self.prefix);
-            let host = Host { namespace: namespace.clone(), address: format!("{network}{}", number + 1) };
+            let address = match network {
+                PUBLIC => format!("{PUBLIC}{}.0.1", number + 1),
+                network => format!("{network}{}", number + 1),
+            };
+            let host = Host { namespace: namespace.clone(), address };
             ip(&["netns", "add", &namespace])?;
             self.hosts.push(host.clone());
             let port = format!("port{number}");
@@ -127,6 +136,9 @@ impl Lan {
         format!("{}-switch", self.prefix)
     }
 }
+
+/// The first byte of addresses that are given out.
+const PUBLIC: &str = "5.";
 
 impl Drop for Lan {
     fn drop(&mut self) {
