@@ -4,6 +4,7 @@
 //! answer, when to give up. Nothing in this crate opens a file or a socket, reads a clock, starts a thread or waits;
 //! time and randomness are arguments.
 
+pub mod autonat;
 pub mod block;
 pub mod car;
 pub mod dag_pb;
@@ -19,6 +20,7 @@ pub mod ipns;
 pub mod mdns;
 pub mod negotiation;
 pub mod path;
+pub mod reach;
 pub mod seen;
 pub mod unixfs;
 pub mod walk;

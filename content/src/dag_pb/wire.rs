@@ -16,7 +16,7 @@ impl<'a> Fields<'a> {
         let number = number.ok_or(WireError::BadKey { key })?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64,
+            1 => Value::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes were taken"))),
             2 => {
                 let length = self.varint()?;
                 Value::Bytes(self.take(usize::try_from(length).map_err(|_| WireError::Truncated)?)?)
@@ -24,9 +24,6 @@ impl<'a> Fields<'a> {
             5 => Value::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes were taken"))),
             _ => return Err(WireError::BadKey { key }),
         };
-        if value == Value::Fixed64 {
-            self.take(8)?;
-        }
         Ok((number, value))
     }
 
@@ -72,8 +69,7 @@ impl<'a> Iterator for Fields<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     Varint(u64),
-    /// No message here has one: skipped.
-    Fixed64,
+    Fixed64(u64),
     Bytes(&'a [u8]),
     Fixed32(u32),
 }
@@ -103,6 +99,11 @@ pub(crate) fn put_length(out: &mut Vec<u8>, number: u32, length: usize) {
 
 pub(crate) fn put_fixed32(out: &mut Vec<u8>, number: u32, value: u32) {
     put_raw(out, u64::from(number) << 3 | 5);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_raw(out, u64::from(number) << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
