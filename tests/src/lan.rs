@@ -8,6 +8,16 @@ use std::time::{Duration, Instant};
 pub struct Lan {
     prefix: String,
     hosts: Vec<Host>,
+    routers: Vec<String>,
+}
+
+/// How a router chooses the port under which the others see a connection from behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// The same as within, where it is free: two such routers can be made to let each other in.
+    Kept,
+    /// Another one for each connection: nobody can guess it.
+    Random,
 }
 
 /// One of its hosts.
@@ -37,7 +47,7 @@ impl Lan {
     fn with_addresses(count: usize, network: &str, prefix_length: u8) -> Option<Lan> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let prefix = format!("cidra-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let mut lan = Lan { prefix, hosts: vec![] };
+        let mut lan = Lan { prefix, hosts: vec![], routers: vec![] };
         match lan.build(count, network, prefix_length) {
             Ok(()) => Some(lan),
             Err(why) => {
@@ -70,6 +80,46 @@ impl Lan {
     #[expect(clippy::len_without_is_empty, reason = "one without hosts is none")]
     pub fn len(&self) -> usize {
         self.hosts.len()
+    }
+
+    /// Puts a host behind a router of its own that translates its addresses and lets in only what answers it; false, and a line
+    /// that says so, where that cannot be. It is then at `192.168.7.2`, and the others see the router, at the host's address before.
+    pub fn hide(&mut self, number: usize, ports: Ports) -> bool {
+        match self.put_behind_router(number, ports) {
+            Ok(()) => true,
+            Err(why) => {
+                println!("skipped: no translation of addresses here ({why})");
+                false
+            }
+        }
+    }
+
+    fn put_behind_router(&mut self, number: usize, ports: Ports) -> Result<(), String> {
+        let outer = self.hosts[number].namespace.clone();
+        let inner = format!("{outer}-in");
+        ip(&["netns", "add", &inner])?;
+        // The namespace on the switch becomes the router's.
+        self.routers.push(outer.clone());
+        self.hosts[number] = Host { namespace: inner.clone(), address: "192.168.7.2".to_owned() };
+        ip(&["-n", &outer, "link", "add", "inside", "type", "veth", "peer", "name", "eth0", "netns", &inner])?;
+        ip(&["-n", &outer, "address", "add", "192.168.7.1/24", "dev", "inside"])?;
+        ip(&["-n", &outer, "link", "set", "inside", "up"])?;
+        ip(&["-n", &inner, "address", "add", "192.168.7.2/24", "dev", "eth0"])?;
+        ip(&["-n", &inner, "link", "set", "lo", "up"])?;
+        ip(&["-n", &inner, "link", "set", "eth0", "up"])?;
+        ip(&["-n", &inner, "route", "add", "default", "via", "192.168.7.1"])?;
+        let within = |arguments: &[&str]| run("ip", &[&["netns", "exec", &outer], arguments].concat());
+        within(&["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
+        // It answers nobody who knocks, as routers of homes do: a refusal would end what makes a hole.
+        within(&["iptables", "-P", "INPUT", "DROP"])?;
+        within(&["iptables", "-P", "FORWARD", "DROP"])?;
+        within(&["iptables", "-A", "FORWARD", "-i", "inside", "-j", "ACCEPT"])?;
+        let answers = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"];
+        within(&[&["iptables", "-A", "FORWARD"][..], &answers].concat())?;
+        let random: &[&str] = if ports == Ports::Random { &["--random-fully"] } else { &[] };
+        let translate = ["iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE"];
+        within(&[&translate[..], random].concat())?;
+        Ok(())
     }
 
     /// Pulls the cable of a host: nothing goes or comes any more, and nobody is told.
@@ -143,7 +193,7 @@ const PUBLIC: &str = "5.";
 impl Drop for Lan {
     fn drop(&mut self) {
         let hosts = self.hosts.iter().map(|host| host.namespace.clone());
-        for namespace in hosts.chain([self.switch()]) {
+        for namespace in hosts.chain(self.routers.iter().cloned()).chain([self.switch()]) {
             // What was never made cannot be deleted.
             let _ = ip(&["netns", "delete", &namespace]);
         }

@@ -22,7 +22,7 @@ mod transcript;
 pub use crowd::Crowd;
 pub use daemon::Daemon;
 pub use kubo::Kubo;
-pub use lan::{Host, Lan};
+pub use lan::{Host, Lan, Ports};
 pub use mount::Mount;
 pub use program::{Call, Finished, Memory, Program, Running};
 pub use relay::Relay;
