@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cidra_node::network::RelayLimits;
 use clap::builder::OsStringValueParser;
 use clap::{Parser, Subcommand};
 use libp2p::Multiaddr;
@@ -29,6 +31,18 @@ pub(crate) struct Arguments {
     /// Serve figures for Prometheus there, under /metrics
     #[arg(long, value_name = "MULTIADDR", env = "CIDRA_METRICS_LISTEN", value_parser = address)]
     pub(crate) metrics_listen: Option<Option<Multiaddr>>,
+    /// Keep a place for so many nodes that nobody can dial
+    #[arg(long, value_name = "N", env = "CIDRA_RELAY_RESERVATIONS", default_value_t = RelayLimits::default().reservations)]
+    relay_reservations: usize,
+    /// Relay so many connections at a time
+    #[arg(long, value_name = "N", env = "CIDRA_RELAY_CIRCUITS", default_value_t = RelayLimits::default().circuits)]
+    relay_circuits: usize,
+    /// Carry so many bytes over each of them, each way; they are for finding a direct way
+    #[arg(long, value_name = "N", env = "CIDRA_RELAY_BYTES", default_value_t = RelayLimits::default().bytes)]
+    relay_bytes: u64,
+    /// End each of them after so many seconds
+    #[arg(long, value_name = "N", env = "CIDRA_RELAY_SECONDS", default_value_t = RelayLimits::default().duration.as_secs())]
+    relay_seconds: u64,
 }
 
 /// What to do in place of running.
@@ -60,6 +74,15 @@ impl Arguments {
 
     pub(crate) fn bootstrap(&self) -> Vec<Multiaddr> {
         self.bootstrap.iter().flatten().cloned().collect()
+    }
+
+    pub(crate) fn relay_limits(&self) -> RelayLimits {
+        RelayLimits {
+            reservations: self.relay_reservations,
+            circuits: self.relay_circuits,
+            bytes: self.relay_bytes,
+            duration: Duration::from_secs(self.relay_seconds),
+        }
     }
 
     /// An empty variable, as compose files make them, is as good as none.

@@ -16,6 +16,7 @@ mod discovery;
 mod driver;
 mod mdns;
 mod ping;
+mod reach;
 mod session;
 mod start;
 mod streams;
@@ -38,8 +39,8 @@ pub use self::audience::{Audience, Receiver};
 pub use self::bandwidth::Bandwidth;
 use self::bandwidth::Meter;
 use self::command::Command;
-pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider};
-pub use self::config::{Config, Routing, Strategy};
+pub use self::command::{Direction, PeerIdentity, PeerInfo, Provider, Reached};
+pub use self::config::{Config, RelayLimits, Routing, Strategy};
 pub use self::discovery::sweeper::SweepStats;
 use self::discovery::{Finder, Side, provide};
 pub use self::session::{MAX_PENDING, Session, SessionEvent};
@@ -82,6 +83,11 @@ impl Network {
     /// Where it tells others that it is.
     pub async fn announced_addresses(&self) -> Vec<Multiaddr> {
         self.ask(|reply| Command::AnnouncedAddresses { reply }).await.unwrap_or_default()
+    }
+
+    /// Whether others can reach it.
+    pub async fn reachability(&self) -> Reached {
+        self.ask(|reply| Command::Reachability { reply }).await.unwrap_or_default()
     }
 
     /// What it speaks.

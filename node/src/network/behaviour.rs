@@ -7,9 +7,9 @@ use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, autonat, identify, ping, relay};
+use libp2p::{PeerId, dcutr, identify, ping, relay};
 
-use super::config::Config;
+use super::config::{Config, RelayLimits};
 use super::discovery::{Dht, Side};
 use super::streams;
 
@@ -26,8 +26,9 @@ pub(super) struct Behaviour {
     pub(super) wan: Toggle<Dht>,
     pub(super) lan: Toggle<Dht>,
     pub(super) streams: streams::Behaviour,
-    relay: Toggle<relay::Behaviour>,
-    checks: Toggle<autonat::v2::server::Behaviour>,
+    pub(super) relay: Toggle<relay::Behaviour>,
+    relay_client: relay::client::Behaviour,
+    holes: Toggle<dcutr::Behaviour>,
 }
 
 impl Behaviour {
@@ -36,13 +37,13 @@ impl Behaviour {
         config: &Config,
         (wan, lan): (Option<Dht>, Option<Dht>),
         streams: streams::Behaviour,
+        relay_client: relay::client::Behaviour,
     ) -> Self {
         let here = PeerId::from(keypair.public());
         let identify = identify::Config::new_with_signed_peer_record(IDENTIFY_VERSION.to_owned(), keypair)
             .with_agent_version(config.agent.clone())
             .with_push_listen_addr_updates(true)
             .with_cache_size(0);
-        let service = config.relay_service;
         let mut denied = allow_block_list::Behaviour::<BlockedPeers>::default();
         for peer in &config.deny {
             denied.block_peer(*peer);
@@ -64,8 +65,9 @@ impl Behaviour {
             wan: wan.into(),
             lan: lan.into(),
             streams,
-            relay: service.then(|| relay::Behaviour::new(here, relay::Config::default())).into(),
-            checks: service.then(autonat::v2::server::Behaviour::default).into(),
+            relay: config.relay_service.as_ref().map(|limits| service(here, limits)).into(),
+            relay_client,
+            holes: config.relay_client.then(|| dcutr::Behaviour::new(here)).into(),
         }
     }
 
@@ -81,6 +83,20 @@ impl Behaviour {
             Side::Wan => self.wan.as_mut(),
         }
     }
+}
+
+/// A relay for others, whatever this node knows of where it is.
+fn service(here: PeerId, limits: &RelayLimits) -> relay::Behaviour {
+    let config = relay::Config {
+        max_reservations: limits.reservations,
+        max_circuits: limits.circuits,
+        max_circuit_bytes: limits.bytes,
+        max_circuit_duration: limits.duration,
+        ..relay::Config::default()
+    };
+    let mut relay = relay::Behaviour::new(here, config);
+    relay.set_status(Some(relay::Status::Enable));
+    relay
 }
 
 /// Connections beyond these are refused.

@@ -201,7 +201,12 @@ impl Blocks {
     /// Something that was begun is done.
     pub(super) fn on_done(&mut self, done: Done, now: Instant) {
         match done {
-            Done::Located { peer, link, request, found } if self.is_current(&peer, link) => {
+            Done::Located { peer, link, request, mut found } if self.is_current(&peer, link) => {
+                if let Some(allowance) = self.partners.get(&peer).and_then(|partner| partner.allowance) {
+                    // What the relay would not carry is not here for this peer.
+                    let carried = |length: &u32| allowance.covers(*length as usize);
+                    found.iter_mut().for_each(|(_, length)| *length = length.filter(carried));
+                }
                 self.machine.handle_located(&peer, request, found, now);
             }
             Done::Loaded { peer, link, request, cid, limit, result } if self.is_current(&peer, link) => {

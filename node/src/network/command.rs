@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cid::Cid;
 use cidra_content::exchange::{Order, SessionId, SessionReport};
+use cidra_content::reach::Reachability;
 use libp2p::identity::PublicKey;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
@@ -85,6 +86,9 @@ pub(super) enum Command {
     Protocols {
         reply: oneshot::Sender<Vec<String>>,
     },
+    Reachability {
+        reply: oneshot::Sender<Reached>,
+    },
     Receivers {
         root: Cid,
         reply: oneshot::Sender<Vec<Receiver>>,
@@ -148,6 +152,17 @@ pub enum Direction {
     Inbound,
     /// This node.
     Outbound,
+}
+
+/// Whether others can reach this node, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    /// What they found when they dialled it.
+    pub reachability: Reachability<Multiaddr>,
+    /// Addresses that lead to it on its own networks, as others there found.
+    pub nearby: Vec<Multiaddr>,
+    /// The relays through which they reach it.
+    pub relays: Vec<PeerId>,
 }
 
 /// What a peer says of itself.

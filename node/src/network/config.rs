@@ -1,6 +1,7 @@
 //! How a node takes part in the network.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use cidra_content::exchange;
 use libp2p::{Multiaddr, PeerId};
@@ -38,7 +39,11 @@ pub struct Config {
     /// … once there are more than this many.
     pub high_water: u32,
     /// Whether to relay for others, a little, and to check for others whether they can be dialled.
-    pub relay_service: bool,
+    pub relay_service: Option<RelayLimits>,
+    /// Whether to ask relays for a place where nobody can dial this node, and to make holes in what is in the way.
+    pub relay_client: bool,
+    /// Taken for granted: nobody can dial this node.
+    pub hidden: bool,
     /// Bytes of blocks a second that go out, at most.
     pub limit_up: Option<NonZeroU64>,
     /// Bytes of blocks a second that come in, at most.
@@ -67,13 +72,35 @@ impl Default for Config {
             deny_lists: DenyLists::default(),
             low_water: 96,
             high_water: 160,
-            relay_service: false,
+            relay_service: None,
+            relay_client: true,
+            hidden: false,
             limit_up: None,
             limit_down: None,
             exchange: exchange::Config::default(),
             mdns: false,
             agent: concat!("cidra/", env!("CARGO_PKG_VERSION"), "/").to_owned(),
         }
+    }
+}
+
+/// What a relay gives to others; one more is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Nodes that have a place at a time.
+    pub reservations: usize,
+    /// Connections that are relayed at a time.
+    pub circuits: usize,
+    /// Bytes that go over one of them, each way.
+    pub bytes: u64,
+    /// How long one of them lasts.
+    pub duration: Duration,
+}
+
+impl Default for RelayLimits {
+    /// Enough to make a hole, and no more.
+    fn default() -> Self {
+        Self { reservations: 128, circuits: 16, bytes: 128 * 1024, duration: Duration::from_secs(120) }
     }
 }
 

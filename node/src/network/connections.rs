@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use cidra_content::dht::Range;
 use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, identify};
 use tokio::sync::oneshot;
 
 use super::ConnectError;
-use super::address::{is_loopback, is_unspecified, range};
+use super::address::{is_circuit, is_loopback, is_unspecified, range};
 use super::command::{Direction, PeerIdentity, PeerInfo};
 
 /// The table of connected peers.
@@ -39,6 +40,8 @@ struct Connection {
     id: ConnectionId,
     address: Multiaddr,
     direction: Direction,
+    /// Through this relay.
+    relay: Option<PeerId>,
 }
 
 /// What a peer said of itself.
@@ -96,8 +99,22 @@ impl Connections {
             Direction::Inbound => self.accepted += 1,
         }
         let fresh = || Connected { connections: vec![], latency: None, identity: None, unanswered: 0, since: now };
-        let address = endpoint.get_remote_address().clone();
-        self.peers.entry(peer).or_insert_with(fresh).connections.push(Connection { id, address, direction });
+        let address = match endpoint {
+            // A relay says who comes, and not from where.
+            ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => {
+                local_addr.clone().with(Protocol::P2p(peer))
+            }
+            _ => endpoint.get_remote_address().clone(),
+        };
+        let relay = relay_of(endpoint);
+        let connections = &mut self.peers.entry(peer).or_insert_with(fresh).connections;
+        // Streams are opened on the first one: those through relays come last.
+        let at = if relay.is_some() {
+            connections.len()
+        } else {
+            connections.iter().take_while(|connection| connection.relay.is_none()).count()
+        };
+        connections.insert(at, Connection { id, address, direction, relay });
         let mut waiters = self.waiting.remove(&peer).unwrap_or_default();
         waiters.extend(self.nameless.remove(&id));
         waiters
@@ -190,6 +207,28 @@ impl Connected {
         self.connections.first().expect("a peer without connections is removed").id
     }
 
+    /// A connection that leads to it without a relay.
+    pub(super) fn direct(&self) -> Option<ConnectionId> {
+        self.connections.iter().find(|connection| connection.relay.is_none()).map(|connection| connection.id)
+    }
+
+    /// The relay that a connection leads through.
+    pub(super) fn relay(&self, id: ConnectionId) -> Option<PeerId> {
+        self.connections.iter().find(|connection| connection.id == id)?.relay
+    }
+
+    /// Where it was dialled without a relay.
+    pub(super) fn dialled(&self) -> Option<(ConnectionId, &Multiaddr)> {
+        let is_dialled =
+            |connection: &&Connection| connection.relay.is_none() && connection.direction == Direction::Outbound;
+        self.connections.iter().find(is_dialled).map(|connection| (connection.id, &connection.address))
+    }
+
+    /// From where a connection comes.
+    pub(super) fn address_of(&self, id: ConnectionId) -> Option<&Multiaddr> {
+        self.connections.iter().find(|connection| connection.id == id).map(|connection| &connection.address)
+    }
+
     /// Where it is, as seen from here.
     pub(super) fn remote_address(&self) -> &Multiaddr {
         &self.connections.first().expect("a peer without connections is removed").address
@@ -211,6 +250,17 @@ impl Connected {
         let here = self.is_here();
         said.filter(|address| !is_unspecified(address) && (here || !is_loopback(address))).cloned().collect()
     }
+}
+
+/// The relay that is named before a circuit, on the side of the connection where the circuit stands.
+fn relay_of(endpoint: &ConnectedPoint) -> Option<PeerId> {
+    let address = match endpoint {
+        ConnectedPoint::Dialer { address, .. } => address,
+        ConnectedPoint::Listener { local_addr, .. } => local_addr,
+    };
+    let before = address.iter().take_while(|part| *part != Protocol::P2pCircuit);
+    let relay = before.filter_map(|part| if let Protocol::P2p(relay) = part { Some(relay) } else { None }).last();
+    relay.filter(|_| is_circuit(address))
 }
 
 /// Of what a peer says of itself, the rest is left out.

@@ -1,8 +1,10 @@
 //! The task that owns the swarm. It carries out what people and machines say, and decides nothing.
 
+mod circuits;
 mod commands;
 mod events;
 mod exchange;
+mod reach;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -28,6 +30,7 @@ use super::connections::{AddressBook, Connections, Waiter};
 use super::contacts::Contacts;
 use super::discovery::known_peers::KnownPeers;
 use super::mdns::{Found, Mdns, Neighbours};
+use super::reach::Reach;
 use super::streams::StreamRequest;
 use super::{ConnectError, OpenStreamError, WeakNetwork, transport};
 
@@ -44,6 +47,7 @@ pub(super) struct Driver {
     pub(super) trusted: Contacts,
     pub(super) mdns: Option<Mdns>,
     pub(super) neighbours: Neighbours,
+    pub(super) reach: Reach,
     pub(super) watching: Vec<(Cid, Weak<()>)>,
     pub(super) opening: HashMap<StreamRequest, oneshot::Sender<Result<Stream, OpenStreamError>>>,
     pub(super) listening: Vec<Multiaddr>,
@@ -71,6 +75,7 @@ impl Driver {
             trusted: Contacts::trusted(config.peering.clone(), now),
             mdns,
             neighbours: Neighbours::default(),
+            reach: Reach::new(config.hidden),
             watching: vec![],
             config,
             opening: HashMap::new(),
@@ -109,6 +114,7 @@ impl Driver {
                 }
                 done = next_done(&mut self.blocks) => self.on_done(done),
                 found = next_found(&mut self.mdns) => self.on_found(found),
+                Some(done) = self.reach.work.next(), if !self.reach.work.is_empty() => self.on_reach_done(done),
                 () = &mut alarm => self.on_timeout(),
                 _ = tick.tick() => self.on_tick(),
             }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cidra_content::autonat::DIAL_REQUEST;
 use futures::StreamExt;
 use libp2p::core::transport::TransportError;
 use libp2p::identity::Keypair;
 use libp2p::kad::Mode;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, relay};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -28,7 +29,7 @@ use super::discovery::{Dht, Side};
 use super::driver::Driver;
 use super::throttle::Limits;
 use super::transport::{self, SecurityError};
-use super::{Network, Shared, streams};
+use super::{Network, Shared, reach, streams};
 use crate::pool::Pool;
 use crate::store::Store;
 
@@ -44,10 +45,14 @@ impl Network {
         let here = PeerId::from(keypair.public());
         std::fs::create_dir_all(data).map_err(|source| StartError::Data { path: data.to_owned(), source })?;
         let dhts = (dht(Side::Wan, here, &config, data)?, dht(Side::Lan, here, &config, data)?);
-        let accept = if blocks.is_some() { blocks::protocols() } else { vec![] };
-        let behaviour = Behaviour::new(&keypair, &config, dhts, streams::Behaviour::new(accept));
+        let mut accept = if blocks.is_some() { blocks::protocols() } else { vec![] };
+        accept.extend(reach::protocols());
+        let streams = streams::Behaviour::new(accept);
+        streams.set_accepting(DIAL_REQUEST, config.relay_service.is_some());
+        let (circuits, relay_client) = relay::client::new(here);
+        let behaviour = Behaviour::new(&keypair, &config, dhts, streams, relay_client);
         let meter = Arc::new(Meter::default());
-        let transport = transport::build(&keypair, config.swarm_key, meter.clone())?;
+        let transport = transport::build(&keypair, config.swarm_key, circuits, meter.clone())?;
         let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
         let swarm = Swarm::new(transport, behaviour, here, settings);
 

@@ -5,6 +5,7 @@ mod handler;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use libp2p::core::Endpoint;
@@ -45,7 +46,21 @@ pub(super) type Slot = Arc<()>;
 impl Behaviour {
     /// Accepts streams of these protocols, of each so many at a time on a connection; what comes beyond is reset.
     pub(super) fn new(accept: Vec<(StreamProtocol, usize)>) -> Self {
-        Self { accept: Accept(accept.into()), next: 0, pending: HashMap::new(), events: VecDeque::new(), waker: None }
+        let accept = accept.into_iter().map(|(name, most)| Accepted { name, most, on: AtomicBool::new(true) });
+        Self {
+            accept: Accept(accept.collect()),
+            next: 0,
+            pending: HashMap::new(),
+            events: VecDeque::new(),
+            waker: None,
+        }
+    }
+
+    /// Whether streams of a protocol are accepted from here on, on connections that are there, too.
+    pub(super) fn set_accepting(&self, protocol: &str, accepting: bool) {
+        for accepted in self.accept.0.iter().filter(|accepted| accepted.name.as_ref() == protocol) {
+            accepted.on.store(accepting, Ordering::Relaxed);
+        }
     }
 
     /// Opens a stream on a connection, with the first of `protocols` that the peer speaks.
@@ -129,7 +144,20 @@ impl NetworkBehaviour for Behaviour {
 
 /// Protocols whose streams are accepted, and how many of each.
 #[derive(Clone, Debug)]
-pub(super) struct Accept(Arc<[(StreamProtocol, usize)]>);
+pub(super) struct Accept(Arc<[Accepted]>);
+
+#[derive(Debug)]
+struct Accepted {
+    name: StreamProtocol,
+    most: usize,
+    on: AtomicBool,
+}
+
+impl Accepted {
+    fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+}
 
 /// Names of protocols, the best first.
 #[derive(Clone, Debug)]

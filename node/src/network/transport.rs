@@ -1,6 +1,7 @@
 //! How bytes reach peers: TCP with TLS or Noise and Yamux, QUIC, and names resolved by DNS. With a private network's key TCP
 //! alone, encrypted with that key before anything else is said.
 
+mod expecting;
 mod gathered;
 mod head_start;
 mod read_ahead;
@@ -21,42 +22,61 @@ use libp2p::core::transport::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::pnet::{PnetConfig, PnetError};
-use libp2p::{Multiaddr, PeerId, dns, quic, tcp};
+use libp2p::{Multiaddr, PeerId, dns, quic, relay, tcp};
 
+use self::expecting::Expecting;
 use self::head_start::HeadStart;
 use self::security::Security;
 pub use self::security::SecurityError;
 use self::yamux::Yamux;
+use super::address::is_circuit;
 use super::bandwidth::Meter;
 use super::swarm_key::SwarmKey;
 
 /// Connections to proven peers, of many streams each.
 pub(super) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// All transports of this node; `meter` counts what their streams carry.
-pub(super) fn build(keypair: &Keypair, key: Option<SwarmKey>, meter: Arc<Meter>) -> Result<Connections, SecurityError> {
-    let connections = uncounted(keypair, key)?;
+/// All transports of this node; `circuits` leads through relays, `meter` counts what streams carry.
+pub(super) fn build(
+    keypair: &Keypair,
+    key: Option<SwarmKey>,
+    circuits: relay::client::Transport,
+    meter: Arc<Meter>,
+) -> Result<Connections, SecurityError> {
+    let connections = Expecting(uncounted(keypair, key, circuits)?);
     Ok(connections.map(move |(peer, muxer), _| (peer, meter.count(peer, muxer))).boxed())
 }
 
-fn uncounted(keypair: &Keypair, key: Option<SwarmKey>) -> Result<Connections, SecurityError> {
+fn uncounted(
+    keypair: &Keypair,
+    key: Option<SwarmKey>,
+    circuits: relay::client::Transport,
+) -> Result<Connections, SecurityError> {
     let security = Security::new(keypair)?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let Some(key) = key else {
+        let circuits = HeadStart::over_circuits(over(circuits, security.clone()));
         let tcp = over(tcp, security);
         let mut config = quic::Config::new(keypair);
         config.handshake_timeout = HANDSHAKE;
         let quic = quic::tokio::Transport::new(config).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-        let both = HeadStart::new(quic).or_transport(tcp).map(|either, _| either.into_inner());
-        return Ok(resolving(both));
+        let both = HeadStart::over_near(quic).or_transport(tcp).map(|either, _| either.into_inner());
+        // Circuits first: TCP would take the address of the relay for that of the peer.
+        return Ok(resolving(circuits.or_transport(both).map(|either, _| either.into_inner())));
     };
     let pnet = PnetConfig::new(key.pre_shared());
+    // A relay is a stranger to what it carries, so the key encrypts within the circuit, too.
+    let circuits = circuits.and_then(move |stream, _| pnet.handshake(stream).map_err(with_plain_words));
+    let circuits = HeadStart::over_circuits(over(circuits, security.clone()));
     let tcp = tcp.and_then(move |stream, _| pnet.handshake(stream).map_err(with_plain_words));
-    Ok(resolving(over(tcp, security)))
+    Ok(resolving(circuits.or_transport(over(tcp, security)).map(|either, _| either.into_inner())))
 }
 
 /// Whether these transports can listen at or dial the address.
 pub(super) fn understands(address: &Multiaddr, private: bool) -> bool {
+    if is_circuit(address) {
+        return leads_through_a_relay(address, private);
+    }
     let mut parts = address.iter();
     let is_host = |part| {
         matches!(part, Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
@@ -67,6 +87,15 @@ pub(super) fn understands(address: &Multiaddr, private: bool) -> bool {
         (Some(host), Some(Protocol::Udp(_)), Some(Protocol::QuicV1)) => is_host(host) && !private,
         _ => false,
     }
+}
+
+/// Whether it names one relay that can be dialled, and at most the peer behind it.
+fn leads_through_a_relay(address: &Multiaddr, private: bool) -> bool {
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let Some(at) = parts.iter().position(|part| *part == Protocol::P2pCircuit) else { return false };
+    let relay: Multiaddr = parts[..at].iter().cloned().collect();
+    let names_relay = matches!(parts[..at].last(), Some(Protocol::P2p(_)));
+    names_relay && matches!(parts[at + 1..], [] | [Protocol::P2p(_)]) && understands(&relay, private)
 }
 
 fn over<T, S>(

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 use cidra_content::exchange::wire::bitswap::{Dialect, Message};
+use cidra_content::reach::Allowance;
 use libp2p::swarm::ConnectionId;
 use libp2p::{PeerId, StreamProtocol};
 
@@ -14,11 +15,18 @@ use super::{Blocks, LinkId, Partner, PartnerState, bitswap};
 
 impl Blocks {
     /// A peer is connected, and a stream to it is being opened.
-    pub(in crate::network) fn begin(&mut self, peer: PeerId, connection: ConnectionId, request: StreamRequest) {
+    pub(in crate::network) fn begin(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        allowance: Option<Allowance>,
+        request: StreamRequest,
+    ) {
         self.next_link += 1;
         let state = PartnerState::Opening { request, waiting: vec![] };
         let link = LinkId(self.next_link);
-        self.partners.insert(peer, Partner { link, connection, state, readers: vec![], active: Instant::now() });
+        let active = Instant::now();
+        self.partners.insert(peer, Partner { link, connection, state, allowance, readers: vec![], active });
     }
 
     /// Our stream is open, and this is what is spoken on it.
@@ -74,6 +82,11 @@ impl Blocks {
         };
         partner.readers.retain(|(_, task)| !task.is_finished());
         partner.readers.push((connection, task));
+    }
+
+    /// The connection through a relay on which blocks are exchanged with a peer.
+    pub(in crate::network) fn circuit(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.partners.get(peer).filter(|partner| partner.allowance.is_some()).map(|partner| partner.connection)
     }
 
     /// Whether a stream that was asked for is to carry blocks to this peer.

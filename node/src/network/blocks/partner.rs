@@ -7,6 +7,7 @@ use cidra_content::exchange::Protocol;
 use cidra_content::exchange::message::{Message, RequestId};
 use cidra_content::exchange::wire::bitswap as wire;
 use cidra_content::exchange::wire::native::Referral;
+use cidra_content::reach::Allowance;
 use futures::AsyncWrite;
 use libp2p::swarm::ConnectionId;
 use libp2p::{PeerId, StreamProtocol};
@@ -25,6 +26,8 @@ pub(in crate::network) struct Partner {
     /// Where our stream is.
     pub(in crate::network) connection: ConnectionId,
     pub(in crate::network) state: PartnerState,
+    /// It is behind a relay, which carries no more than this.
+    pub(super) allowance: Option<Allowance>,
     pub(super) readers: Vec<(ConnectionId, Task)>,
     /// When something was last heard from it or sent to it.
     pub(in crate::network) active: Instant,

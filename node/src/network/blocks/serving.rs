@@ -80,7 +80,11 @@ impl Blocks {
                 return self.machine.handle_load_failed(&peer, request, &cid, now);
             }
         };
-        let Some(PartnerState::Open(speaker)) = self.partners.get(&peer).map(|partner| &partner.state) else { return };
+        let Some(partner) = self.partners.get_mut(&peer) else { return };
+        if partner.allowance.as_mut().is_some_and(|allowance| !allowance.take(data.len())) {
+            return self.machine.handle_load_failed(&peer, request, &cid, now);
+        }
+        let PartnerState::Open(speaker) = &partner.state else { return };
         if !speaker.send(Outgoing { request, cid, data, limit }) {
             self.machine.handle_load_failed(&peer, request, &cid, now);
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cid::Cid;
+use cidra_content::autonat;
 use cidra_content::exchange::{Order, SessionId, wire};
+use cidra_content::reach::Reachability;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,6 +57,7 @@ impl Driver {
             Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
             Command::Peers { reply } => drop(reply.send(self.connections.infos())),
             Command::Protocols { reply } => drop(reply.send(self.protocols())),
+            Command::Reachability { reply } => drop(reply.send(self.reach.reached())),
             Command::Receivers { root, reply } => drop(reply.send(self.receivers(&root))),
             Command::Report { session, reply } => {
                 let blocks = self.blocks.as_ref();
@@ -215,8 +218,15 @@ impl Driver {
             protocols.push(wire::native::PROTOCOL);
             protocols.extend(wire::bitswap::PROTOCOLS);
         }
-        if self.config.relay_service {
-            protocols.extend(["/libp2p/circuit/relay/0.2.0/hop", "/libp2p/autonat/2/dial-request"]);
+        protocols.push(autonat::DIAL_BACK);
+        if self.config.relay_service.is_some() {
+            protocols.push("/libp2p/circuit/relay/0.2.0/hop");
+        }
+        if self.config.relay_service.is_some() || matches!(self.reach.said, Reachability::Public(_)) {
+            protocols.push(autonat::DIAL_REQUEST);
+        }
+        if self.config.relay_client {
+            protocols.extend(["/libp2p/circuit/relay/0.2.0/stop", "/libp2p/dcutr"]);
         }
         protocols.into_iter().map(str::to_owned).collect()
     }

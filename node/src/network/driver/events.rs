@@ -11,7 +11,7 @@ use libp2p::{Multiaddr, PeerId, identify, kad, ping};
 
 use super::super::address::{is_circuit, range};
 use super::super::behaviour::BehaviourEvent;
-use super::super::blocks::{self, Inbound, PartnerState};
+use super::super::blocks::{Inbound, PartnerState};
 use super::super::config::Routing;
 use super::super::connections::Waiter;
 use super::super::discovery::{Finding, Located, Side};
@@ -27,15 +27,14 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Wan(event)) => self.on_kad(Side::Wan, event, now),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event, now),
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event, now),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
+            SwarmEvent::Behaviour(BehaviourEvent::RelayClient(event)) => self.on_relay_client(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Holes(event)) => self.on_hole(event),
+            SwarmEvent::NewExternalAddrCandidate { address } => self.on_candidate(address, self.reach.observer),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 tracing::debug!(peer = %peer_id, address = %endpoint.get_remote_address(), "connected");
                 let waiters = self.connections.handle_made(peer_id, connection_id, &endpoint, now);
-                if num_established.get() == 1
-                    && let Some(blocks) = &mut self.blocks
-                {
-                    let streams = &mut self.swarm.behaviour_mut().streams;
-                    let names = blocks::protocols().into_iter().map(|(name, _)| name).collect();
-                    blocks.begin(peer_id, connection_id, streams.open(peer_id, connection_id, names));
+                if !self.on_dialled_back(connection_id) {
+                    self.meet(peer_id, connection_id, &endpoint, now);
                 }
                 waiters.into_iter().for_each(|waiter| self.tell_made(waiter, peer_id));
             }
@@ -46,6 +45,9 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let why = plain(&error);
                 tracing::debug!(peer = ?peer_id, why, "cannot connect");
+                if self.on_dial_back_failed(connection_id) {
+                    return;
+                }
                 if let (Some(peer), true) = (&peer_id, self.connections.len() > 0) {
                     self.forget_unreachable(peer, &error);
                 }
@@ -62,8 +64,14 @@ impl Driver {
             SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
                 self.speak_where_listening();
             }
-            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
-                tracing::warn!(?addresses, %error, "no longer listening");
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                self.listening.retain(|known| !addresses.contains(known));
+                self.speak_where_listening();
+                if self.reach.listeners.contains_key(&listener_id) {
+                    self.on_listener_closed(listener_id, now);
+                } else if let Err(error) = reason {
+                    tracing::warn!(?addresses, %error, "no longer listening");
+                }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(address = %send_back_addr, %error, "refused a connection");
@@ -74,13 +82,18 @@ impl Driver {
 
     fn on_listening(&mut self, address: Multiaddr) {
         tracing::debug!(%address, "listening");
-        if !self.listening.contains(&address) {
-            self.listening.push(address);
+        if self.is_surplus_circuit(&address) {
+            return;
         }
+        self.on_candidate(address.clone(), None);
+        if !self.listening.contains(&address) {
+            self.listening.push(address.clone());
+        }
+        self.tell_relay(&address);
         self.speak_where_listening();
     }
 
-    fn speak_where_listening(&mut self) {
+    pub(super) fn speak_where_listening(&mut self) {
         if let Some(mdns) = &mut self.mdns {
             mdns.handle_listening(&self.listening);
         }
@@ -104,14 +117,14 @@ impl Driver {
 
     fn on_closed(&mut self, peer: PeerId, connection: libp2p::swarm::ConnectionId, now: Instant) {
         let was_last = self.connections.handle_gone(&peer, connection);
-        if let Some(blocks) = &mut self.blocks
-            && (was_last || blocks.was_used(&peer, connection))
-        {
-            blocks.end(&peer, now);
-            // Both sides have to forget what was asked: with another connection left, the peer would not know.
-            let _ = self.swarm.disconnect_peer_id(peer); // there is none left
+        if self.reach.awaited.get(&peer).is_some_and(|(circuit, _)| *circuit == connection) {
+            self.reach.awaited.remove(&peer);
+        }
+        if self.blocks.as_ref().is_some_and(|blocks| was_last || blocks.was_used(&peer, connection)) {
+            self.part(peer, now);
         }
         if was_last {
+            self.forget_services(&peer);
             let alone = self.connections.len() == 0;
             self.bootstrap.handle_lost(&peer, alone, now);
             self.trusted.handle_lost(&peer, alone, now);
@@ -122,6 +135,7 @@ impl Driver {
         let identify::Event::Received { peer_id: peer, info, .. } = event else { return };
         let protocols = info.protocols.clone();
         self.connections.handle_identified(&peer, info);
+        self.on_services(peer, &protocols, Instant::now());
         let Some(connected) = self.connections.get(&peer) else { return };
         let (addresses, remotes) = (connected.addresses(), connected.ranges());
         let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
@@ -205,11 +219,18 @@ impl Driver {
     fn on_stream(&mut self, event: streams::Event, now: Instant) {
         match event {
             streams::Event::Inbound { peer, connection, protocol, stream, slot } => {
-                if let Some(blocks) = &mut self.blocks {
-                    blocks.on_inbound(peer, Inbound { connection, protocol, stream, slot });
+                let inbound = Inbound { connection, protocol, stream, slot };
+                let Some(inbound) = self.on_check_stream(peer, inbound) else { return };
+                self.settle_for_circuit(peer);
+                let circuit = self.connections.get(&peer).and_then(|connected| connected.relay(connection));
+                if let Some(blocks) = &mut self.blocks
+                    && (circuit.is_none() || blocks.circuit(&peer).is_some())
+                {
+                    blocks.on_inbound(peer, inbound);
                 }
             }
             streams::Event::Outbound { peer, request, result, .. } => {
+                let Some(result) = self.on_own_stream(request, result) else { return };
                 if let Some(reply) = self.opening.remove(&request) {
                     return drop(reply.send(result.map(|(stream, _)| stream))); // nobody waits: the stream is reset
                 }

@@ -77,6 +77,7 @@ impl Driver {
                 let why = "it speaks no protocol for blocks that this node knows".to_owned();
                 blocks.machine.handle_connect_failed(&peer, why, now);
             }
+            None if self.reach.awaited.contains_key(&peer) => {}
             None if self.connections.contains(&peer) => {
                 let why = "its connection is being closed".to_owned();
                 blocks.machine.handle_connect_failed(&peer, why, now);
@@ -128,7 +129,7 @@ impl Driver {
         match heard {
             Heard::Ended { why } => {
                 tracing::debug!(%peer, why, "a stream of blocks ended");
-                self.drop_partner(peer);
+                self.part(peer, now);
             }
             Heard::List(message) => {
                 tracing::trace!(%peer, ?message);

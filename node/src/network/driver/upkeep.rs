@@ -70,6 +70,7 @@ impl Driver {
         self.rejoin(now);
         self.neighbours.tick(now);
         self.dial_neighbours(now);
+        self.reach_tick(now);
         for peer in self.upkeep.pardoned(now) {
             self.swarm.behaviour_mut().bans.unblock_peer(peer);
         }
@@ -175,7 +176,8 @@ impl Driver {
     }
 
     fn is_wanted(&self, peer: &PeerId) -> bool {
-        self.bootstrap.contains(peer) || self.trusted.contains(peer)
+        let is_relay = self.reach.relays.held().any(|relay| relay == peer);
+        self.bootstrap.contains(peer) || self.trusted.contains(peer) || is_relay
     }
 
     /// Whether anything is being looked up, Kademlia's own refreshing of its table included.

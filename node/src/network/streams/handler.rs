@@ -44,10 +44,10 @@ impl Handler {
 
     /// The surplus is reset by being dropped.
     fn on_inbound(&mut self, mut stream: Stream, protocol: StreamProtocol) {
-        let accepted = self.accept.0.iter().zip(&self.slots).find(|((name, _), _)| *name == protocol);
-        let Some(((_, most), slot)) = accepted else { return };
-        if Arc::strong_count(slot) > *most {
-            tracing::debug!(%protocol, "reset a stream: the peer has {most} open");
+        let accepted = self.accept.0.iter().zip(&self.slots).find(|(accepted, _)| accepted.name == protocol);
+        let Some((accepted, slot)) = accepted else { return };
+        if Arc::strong_count(slot) > accepted.most {
+            tracing::debug!(%protocol, "reset a stream: the peer has {} open", accepted.most);
             return;
         }
         let slot = slot.clone();
@@ -72,7 +72,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = StreamRequest;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Protocols> {
-        let names = self.accept.0.iter().map(|(name, _)| name.clone());
+        let names = self.accept.0.iter().filter(|accepted| accepted.is_on()).map(|accepted| accepted.name.clone());
         SubstreamProtocol::new(Protocols(names.collect()), ()).with_timeout(NEGOTIATION)
     }
 

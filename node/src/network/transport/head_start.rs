@@ -1,5 +1,5 @@
-//! Gives TCP a head start over QUIC on local networks: all addresses of a peer are dialled at once and the first connection
-//! wins; where a round trip costs nothing, that should be the one which moves twice as many bytes a second.
+//! Gives the better way a head start, as all addresses of a peer are dialled at once and the first connection wins: TCP over
+//! QUIC on local networks, where the one which moves twice as many bytes a second should win, and any over a relay.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -13,12 +13,21 @@ use libp2p::core::Transport;
 use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
 use libp2p::multiaddr::Protocol;
 
-/// Dials private addresses a little later.
-pub(super) struct HeadStart<T>(T);
+/// Dials some addresses a little later.
+pub(super) struct HeadStart<T> {
+    transport: T,
+    delay: fn(&Multiaddr) -> Duration,
+}
 
 impl<T> HeadStart<T> {
-    pub(super) fn new(transport: T) -> Self {
-        Self(transport)
+    /// Others come first at private addresses.
+    pub(super) fn over_near(transport: T) -> Self {
+        Self { transport, delay: |address| if is_near(address) { NEAR } else { Duration::ZERO } }
+    }
+
+    /// Others come first, as this one leads through relays.
+    pub(super) fn over_circuits(transport: T) -> Self {
+        Self { transport, delay: |_| CIRCUIT }
     }
 }
 
@@ -32,16 +41,16 @@ where
     type Dial = BoxFuture<'static, Result<T::Output, T::Error>>;
 
     fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<T::Error>> {
-        self.0.listen_on(id, address)
+        self.transport.listen_on(id, address)
     }
 
     fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.0.remove_listener(id)
+        self.transport.remove_listener(id)
     }
 
     fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<Self::Dial, TransportError<T::Error>> {
-        let delay = if is_near(&address) { HEAD_START } else { Duration::ZERO };
-        let dial = self.0.dial(address, options)?;
+        let delay = (self.delay)(&address);
+        let dial = self.transport.dial(address, options)?;
         Ok(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
@@ -55,12 +64,14 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
-        Pin::new(&mut self.0).poll(cx)
+        Pin::new(&mut self.transport).poll(cx)
     }
 }
 
 /// Long enough for a handshake over TCP on a busy machine's local network.
-const HEAD_START: Duration = Duration::from_millis(150);
+const NEAR: Duration = Duration::from_millis(150);
+/// Long enough for a handshake across the sea.
+const CIRCUIT: Duration = Duration::from_millis(500);
 
 fn is_near(address: &Multiaddr) -> bool {
     match address.iter().next() {
