@@ -3,6 +3,7 @@
 use axum::extract::State;
 use cid::Cid;
 use cid::multibase::Base;
+use cidra_content::reach::Reachability;
 use data_encoding::BASE64;
 use libp2p::identity::PublicKey;
 use libp2p::multiaddr::Protocol;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure, nothing, one};
 use super::call::{Call, peer};
+use crate::network::Reached;
 use crate::node::Node;
 
 /// The version of Kubo whose RPC this follows.
@@ -46,16 +48,47 @@ pub(super) async fn id(State(node): State<Node>, call: Call) -> Answer {
             let peer = peer(only)?;
             let identity = node.network().await?.identify(peer).await?;
             let agent = printable(&identity.agent);
-            return Ok(described(base, peer, &identity.public_key, identity.addresses, agent, identity.protocols));
+            let described = described(base, peer, &identity.public_key, identity.addresses, agent, identity.protocols);
+            return Ok(one(&described));
         }
         _ => return Err(Failure::usage("one argument \"peerid\" is expected")),
     }
-    let (mut addresses, mut protocols) = (vec![], vec![]);
+    let (mut addresses, mut protocols, mut reached) = (vec![], vec![], None);
     if let Some(network) = node.running_network() {
-        addresses = network.listen_addresses().await;
+        addresses = network.announced_addresses().await;
         protocols = network.protocols().await;
+        reached = Some(network.reachability().await);
     }
-    Ok(described(base, node.peer_id(), &node.keypair().public(), addresses, AGENT.to_owned(), protocols))
+    let (key, agent) = (node.keypair().public(), AGENT.to_owned());
+    let mut described = described(base, node.peer_id(), &key, addresses, agent, protocols);
+    if let Some(reached) = reached {
+        let (status, words) = words(&reached);
+        described["Reachability"] = status.into();
+        described["Reach"] = words.into();
+    }
+    Ok(one(&described))
+}
+
+/// Whether others can reach this node, in a word and in plain words that say what to do if not.
+fn words(reached: &Reached) -> (&'static str, String) {
+    let at = |addresses: &[Multiaddr]| addresses.iter().map(Multiaddr::to_string).collect::<Vec<_>>().join(", ");
+    match &reached.reachability {
+        Reachability::Public(addresses) => ("Public", format!("others can reach this node at {}", at(addresses))),
+        Reachability::Private => {
+            let way = match reached.relays.len() {
+                0 => "and no relay has a place for it yet".to_owned(),
+                1 => "they reach it through a relay, and directly where a way can be found".to_owned(),
+                count => format!("they reach it through {count} relays, and directly where a way can be found"),
+            };
+            let advice = "To be dialled, open its port (swarm.listen, TCP and UDP) in the router and the firewall";
+            ("Private", format!("others cannot dial this node: {way}. {advice}"))
+        }
+        Reachability::Unknown if !reached.nearby.is_empty() => {
+            let at = at(&reached.nearby);
+            ("Unknown", format!("nodes of its own network reach this node at {at}; nobody beyond has tried"))
+        }
+        Reachability::Unknown => ("Unknown", "nobody has tried yet whether this node can be dialled".to_owned()),
+    }
 }
 
 fn described(
@@ -65,19 +98,19 @@ fn described(
     addresses: Vec<Multiaddr>,
     agent: String,
     protocols: Vec<String>,
-) -> axum::response::Response {
+) -> serde_json::Value {
     let mut addresses: Vec<String> =
         addresses.into_iter().map(|address| with_peer(address, peer).to_string()).collect();
     addresses.sort();
     let mut protocols: Vec<String> = protocols.iter().map(|protocol| printable(protocol)).collect();
     protocols.sort();
-    one(&json!({
+    json!({
         "ID": peer_text(&peer, base),
         "PublicKey": BASE64.encode(&key.encode_protobuf()),
         "Addresses": addresses,
         "AgentVersion": agent,
         "Protocols": protocols,
-    }))
+    })
 }
 
 /// The address with who is there.
@@ -122,4 +155,35 @@ pub(super) async fn shutdown(State(node): State<Node>) -> Answer {
     }
     node.stop();
     Ok(nothing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_nobody_can_dial_is_told_what_to_do() {
+        let mut reached = Reached { reachability: Reachability::Private, ..Reached::default() };
+        assert!(words(&reached).1.contains("open its port"));
+        reached.relays = vec![PeerId::random()];
+
+        let (status, words) = words(&reached);
+
+        assert_eq!(status, "Private");
+        assert!(words.contains("through a relay"), "{words}");
+    }
+
+    #[test]
+    fn addresses_that_work_are_named() {
+        let address: Multiaddr = "/ip4/1.2.3.4/tcp/4001".parse().unwrap();
+        let public = Reached { reachability: Reachability::Public(vec![address.clone()]), ..Reached::default() };
+        let near = Reached { nearby: vec![address.clone()], ..Reached::default() };
+
+        for (reached, expected) in [(public, "Public"), (near, "Unknown")] {
+            let (status, words) = words(&reached);
+            assert_eq!(status, expected);
+            assert!(words.contains(&address.to_string()), "{words}");
+        }
+        assert_eq!(words(&Reached::default()).0, "Unknown");
+    }
 }

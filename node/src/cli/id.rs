@@ -36,6 +36,11 @@ struct Identity {
     agent_version: String,
     #[serde(default)]
     protocols: Option<Vec<String>>,
+    /// Of this node, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reachability: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reach: Option<String>,
 }
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
