@@ -6,6 +6,7 @@
 mod deny_lists;
 mod document;
 mod gateway;
+mod introducers;
 mod keys;
 mod rate;
 mod room;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub use self::deny_lists::{DenyListError, DenyLists, DenySection};
 pub use self::document::Document;
 pub use self::gateway::{Gateway, http_address};
+pub use self::introducers::{Bootstrap, is_public_introducer, public_introducers};
 pub use self::keys::{Effect, KEYS, KUBO_NAMES, Key, Kind, selected};
 pub use self::rate::Rate;
 pub use self::room::Room;
@@ -144,15 +146,6 @@ impl fmt::Display for Listen {
             Self::Nowhere => f.write_str("none"),
         }
     }
-}
-
-/// `[bootstrap]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bootstrap {
-    /// Nodes that introduce this one to others.
-    #[serde(deserialize_with = "addresses", serialize_with = "texts")]
-    pub peers: Vec<Multiaddr>,
 }
 
 /// `[exchange]`

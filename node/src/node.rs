@@ -25,7 +25,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OnceCell, watch};
 
 use crate::add::{Import, ImportError, ImportOptions};
-use crate::config::{Config, DenyListError, DenyLists, Routing, Strategy};
+use crate::config::{Config, DenyListError, DenyLists, Routing, Strategy, is_public_introducer};
 use crate::download::{Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::metrics::Metrics;
@@ -112,7 +112,9 @@ impl Node {
         if let (Role::Daemon, Some(most)) = (settings.role, settings.config.store.max.bytes()) {
             store.limit(most);
         }
+        let is_private = settings.swarm_key.is_some() || repository.swarm_key().exists();
         let bootstrap = settings.bootstrap.clone().unwrap_or_else(|| settings.config.bootstrap.peers.clone());
+        let bootstrap = bootstrap.into_iter().filter(|peer| !(is_private && is_public_introducer(peer))).collect();
         Ok(Self(Arc::new(Inner {
             keypair,
             guests: Arc::new(Guests::new(store.clone())),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Failure, one};
 use super::call::{Piped, address};
+use crate::config::public_introducers;
 use crate::node::Node;
 
 pub(super) async fn list(State(node): State<Node>) -> Answer {
@@ -20,7 +21,13 @@ pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer 
         texts => texts,
     };
     let mut added = vec![];
-    for text in texts.iter().filter(|text| !is_default(text)) {
+    for text in texts {
+        if is_default(text) {
+            added.extend(
+                public_introducers().into_iter().filter(|address| !added.contains(address)).collect::<Vec<_>>(),
+            );
+            continue;
+        }
         let address = address(text)?;
         if !has_transport(&address) {
             return Err(Failure::usage(format!("bootstrap address without a transport: {text}")));
@@ -29,17 +36,23 @@ pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer 
             added.push(address);
         }
     }
+    put_first(&node, &added).await?;
+    Ok(listed(&added))
+}
+
+async fn put_first(node: &Node, added: &[Multiaddr]) -> Result<(), Failure> {
     let to_front = |peers: &mut Vec<Multiaddr>| {
         peers.retain(|peer| !added.contains(peer));
         peers.splice(..0, added.iter().cloned());
     };
-    node.change_bootstrap(to_front).await?;
-    Ok(listed(&added))
+    Ok(node.change_bootstrap(to_front).await?)
 }
 
-/// The default list is empty, so that nothing is added.
-pub(super) async fn add_default() -> Answer {
-    Ok(listed(&[]))
+/// Adds those of the public network.
+pub(super) async fn add_default(State(node): State<Node>) -> Answer {
+    let added = public_introducers();
+    put_first(&node, &added).await?;
+    Ok(listed(&added))
 }
 
 /// Kubo's words for its default list.

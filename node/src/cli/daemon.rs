@@ -66,8 +66,12 @@ pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output
         taken = take(&path) => taken?,
         () = signals.next() => return Ok(()),
     };
+    let is_first = !repository.config().exists();
     Config::write_template(&repository.config())?;
     let node = Node::open(repository, settings)?;
+    if is_first && node.joins_public_network() {
+        warn(PUBLIC);
+    }
     for ticket in tickets {
         node.expect_guest(ticket).await?;
     }
@@ -86,6 +90,10 @@ pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output
         () = signals.next() => Ok(()),
     }
 }
+
+/// Said once, on standard error.
+const PUBLIC: &str = "this node is on the public IPFS network, where anyone with a CID can fetch what it names; \
+    `--swarm-key FILE` makes it one of a private network, `--bootstrap ADDRESS` or `none` one of whom you name";
 
 /// The repository. A command that holds it is asked to hand it over, and comes back as a guest with its ticket; a daemon keeps it.
 async fn take(path: &Path) -> Outcome<(Repository, Vec<Ticket>)> {

@@ -160,5 +160,5 @@ fn options() -> ImportOptions {
 fn node() -> (Node, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let Opening::Held(repository) = Repository::open(folder.path()).unwrap() else { panic!("it is ours alone") };
-    (Node::open(repository, Settings::default()).unwrap(), folder)
+    (Node::open(repository, Settings { bootstrap: Some(vec![]), ..Settings::default() }).unwrap(), folder)
 }

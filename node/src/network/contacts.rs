@@ -78,13 +78,13 @@ impl Contacts {
         }
     }
 
-    /// Nobody answered; gives the pause before the next try.
-    pub(super) fn handle_failed(&mut self, address: &Multiaddr, now: Instant) -> Option<Duration> {
+    /// Nobody answered; gives the pause before the next try. It grows to an hour while others are connected.
+    pub(super) fn handle_failed(&mut self, address: &Multiaddr, alone: bool, now: Instant) -> Option<Duration> {
         let entry = self.entries.iter_mut().find(|entry| entry.address == *address)?;
         let pause = entry.pause;
         entry.dialling = false;
         entry.due = now + pause;
-        entry.pause = (pause * 2).min(LONGEST_PAUSE);
+        entry.pause = (pause * 2).min(if alone { LONGEST_PAUSE } else { WITH_OTHERS });
         Some(pause)
     }
 
@@ -103,6 +103,8 @@ impl Contacts {
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The same while others are connected: an address that stopped answering is hardly dialled.
+const WITH_OTHERS: Duration = Duration::from_secs(3600);
 /// Who closed the connection may be short of room; a restarted one is found again soon enough.
 const AFTER_LOSS: Duration = Duration::from_secs(15);
 
@@ -124,7 +126,7 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(bootstrap.due(now, |_| false), std::slice::from_ref(&address));
             assert!(bootstrap.due(now, |_| false).is_empty(), "while it is dialled it is not dialled again");
-            let pause = bootstrap.handle_failed(&address, now).unwrap();
+            let pause = bootstrap.handle_failed(&address, true, now).unwrap();
             pauses.push(pause.as_secs());
             now += pause;
         }
@@ -148,12 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn hardly_tries_one_that_does_not_answer_while_others_are_there() {
+        let mut now = Instant::now();
+        let (mut bootstrap, address) = list(now);
+        let begun = now;
+        let mut tries = 0;
+        while now < begun + Duration::from_secs(24 * 3600) {
+            tries += bootstrap.due(now, |_| false).len();
+            now += bootstrap.handle_failed(&address, false, now).unwrap();
+        }
+
+        assert!(tries < 40, "{tries} times a day");
+    }
+
+    #[test]
     fn tries_all_at_once_when_nobody_is_left() {
         let now = Instant::now();
         let (mut bootstrap, address) = list(now);
         for _ in 0..8 {
             bootstrap.due(now, |_| false);
-            bootstrap.handle_failed(&address, now);
+            bootstrap.handle_failed(&address, true, now);
         }
 
         bootstrap.handle_lost(&PeerId::random(), true, now);

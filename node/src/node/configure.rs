@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use libp2p::Multiaddr;
 
 use super::Node;
-use crate::config::{Config, ConfigError, Document, Effect, Key, Token};
+use crate::config::{Config, ConfigError, Document, Effect, Key, Token, is_public_introducer};
 
 /// The tokens that count at this moment: one that was taken away lets nobody in any more.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,19 @@ impl Node {
         Ok(())
     }
 
-    async fn meet(&self, peers: Vec<Multiaddr>) {
+    /// Whether it is told to meet those who introduce nodes to the public IPFS network.
+    pub fn joins_public_network(&self) -> bool {
+        !self.0.settings.offline && self.bootstrap().iter().any(is_public_introducer)
+    }
+
+    fn is_private(&self) -> bool {
+        self.0.settings.swarm_key.is_some() || self.0.repository.swarm_key().exists()
+    }
+
+    async fn meet(&self, mut peers: Vec<Multiaddr>) {
+        if self.is_private() {
+            peers.retain(|peer| !is_public_introducer(peer));
+        }
         self.0.bootstrap.lock().expect("nobody panics while holding it").clone_from(&peers);
         if let Some(network) = self.running_network() {
             network.set_bootstrap(peers).await;

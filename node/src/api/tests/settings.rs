@@ -28,7 +28,7 @@ async fn a_daemon_says_from_when_a_change_counts() {
     let house = House::daemon(|_| {}, |_| Doors::local());
 
     let set = house.object("cidra/config/set?arg=swarm.low_water&arg=7").await;
-    let peers = house.object("cidra/config/add?arg=bootstrap.peers&arg=/ip4/192.0.2.1/tcp/1").await;
+    let peers = house.object("cidra/config/set?arg=bootstrap.peers&arg=/ip4/192.0.2.1/tcp/1").await;
 
     assert_eq!((&set["Effect"], &peers["Effect"]), (&json!("restart"), &json!("now")));
     assert_eq!(house.object("bootstrap").await, json!({"Peers": ["/ip4/192.0.2.1/tcp/1"]}));
@@ -84,6 +84,30 @@ async fn a_bootstrap_list_from_a_flag_stays_out_of_the_file() {
     assert_eq!(file(&house), [added, mine]);
     assert_eq!(house.object("bootstrap/rm/all").await, json!({"Peers": [added, mine]}));
     assert_eq!(file(&house), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_bootstrap_list_is_changed_here_and_in_the_file() {
+    let house = house();
+    let peer = "/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
+    let (one, two) = (format!("/ip4/192.0.2.1/tcp/1{peer}"), "/ip4/192.0.2.2/tcp/2");
+    let public = house.object("bootstrap").await;
+    assert_eq!(house.object("bootstrap/rm/all").await, public);
+
+    assert_eq!(
+        house.object(&format!("bootstrap/add?arg={one}&arg={two}&arg={one}")).await,
+        json!({"Peers": [one, two]})
+    );
+
+    assert_eq!(house.object("bootstrap/list").await, json!({"Peers": [one, two]}));
+    let file = std::fs::read_to_string(house.node.repository().config()).unwrap();
+    assert!(file.contains(&one) && file.contains(two), "{file}");
+    assert_eq!(house.object(&format!("bootstrap/rm?arg={peer}")).await, json!({"Peers": [one]}));
+    assert_eq!(house.object("bootstrap/rm/all").await, json!({"Peers": [two]}));
+    assert_eq!(house.object("bootstrap").await, json!({"Peers": []}));
+    assert_eq!(house.object("bootstrap/add/default").await, public);
+    assert_eq!(house.object("bootstrap").await, public);
+    assert_eq!(house.error(&format!("bootstrap/add?arg={peer}")).await.0, 400);
 }
 
 fn file(house: &House) -> Vec<String> {

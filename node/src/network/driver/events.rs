@@ -297,11 +297,11 @@ impl Driver {
     pub(super) fn tell_failed(&mut self, waiter: Waiter, error: ConnectError) {
         match waiter {
             Waiter::Bootstrap(address) => {
-                let pause = self.bootstrap.handle_failed(&address, Instant::now());
+                let pause = self.bootstrap.handle_failed(&address, self.connections.len() == 0, Instant::now());
                 tracing::info!(%address, %error, again_in = ?pause, "cannot reach a bootstrap node");
             }
             Waiter::Trusted(address) => {
-                let pause = self.trusted.handle_failed(&address, Instant::now());
+                let pause = self.trusted.handle_failed(&address, true, Instant::now());
                 tracing::info!(%address, %error, again_in = ?pause, "cannot reach a trusted peer");
             }
             Waiter::Caller(reply) => drop(reply.send(Err(error))), // nobody waits
