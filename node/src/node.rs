@@ -253,6 +253,8 @@ impl Node {
             high_water: settings.config.swarm.high_water,
             limit_up: settings.config.swarm.limit_up.limit(),
             limit_down: settings.config.swarm.limit_down.limit(),
+            port_mapping: is_daemon && settings.config.swarm.port_mapping,
+            relay_client: settings.config.swarm.relay_client,
             mdns: settings.mdns.unwrap_or(settings.config.swarm.mdns),
             exchange: exchange::Config { referrals: settings.config.exchange.referrals, ..Default::default() },
             ..Default::default()

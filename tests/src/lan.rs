@@ -76,6 +76,12 @@ impl Lan {
         }
     }
 
+    /// The router of a host that is hidden, as seen from the host: `192.168.7.1`.
+    pub fn router(&self, number: usize) -> Host {
+        let namespace = self.hosts[number].namespace.strip_suffix("-in").expect("it is hidden").to_owned();
+        Host { namespace, address: "192.168.7.1".to_owned() }
+    }
+
     /// How many hosts it has.
     #[expect(clippy::len_without_is_empty, reason = "one without hosts is none")]
     pub fn len(&self) -> usize {
@@ -110,7 +116,8 @@ impl Lan {
         ip(&["-n", &inner, "route", "add", "default", "via", "192.168.7.1"])?;
         let within = |arguments: &[&str]| run("ip", &[&["netns", "exec", &outer], arguments].concat());
         within(&["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
-        // It answers nobody who knocks, as routers of homes do: a refusal would end what makes a hole.
+        within(&["iptables", "-A", "INPUT", "-i", "inside", "-j", "ACCEPT"])?;
+        // It answers nobody outside who knocks, as routers of homes do: a refusal would end what makes a hole.
         within(&["iptables", "-P", "INPUT", "DROP"])?;
         within(&["iptables", "-P", "FORWARD", "DROP"])?;
         within(&["iptables", "-A", "FORWARD", "-i", "inside", "-j", "ACCEPT"])?;

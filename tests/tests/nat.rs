@@ -2,6 +2,8 @@
 //! a hole that both sides make.
 
 use std::fs;
+use std::net::UdpSocket;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cidra_tests::{Call, Daemon, Lan, Ports, Program, Repository, sample};
@@ -58,6 +60,59 @@ fn where_no_hole_can_be_made_little_goes_through_the_relay_and_no_more() {
     not.exits(3);
 }
 
+#[test]
+fn a_router_that_is_asked_opens_the_port_and_others_dial() {
+    let Some(mut lan) = Lan::of(2) else { return };
+    if !lan.hide(1, Ports::Kept) {
+        return;
+    }
+    let (introducer, hidden) = (Repository::new(), Repository::new());
+    let bootstrap = introduce(&lan, &introducer, &[]);
+    let router = Call::test("opens_ports").on(&lan.router(1)).start();
+    let call = hidden.daemon_call(&[&bootstrap.1], &["--listen", "/ip4/0.0.0.0/tcp/4001"]);
+    let daemon = Daemon::start(call.on(lan.host(1)), "Daemon is ready");
+
+    // If a relay had given it a place before, it is given back.
+    let is_dialled = |id: &str| id.contains("nodes of its own network reach this node at /ip4/10.111.0.2/tcp/4001");
+    wait_for(&hidden, |id| is_dialled(id) && !id.contains("/p2p-circuit"));
+
+    daemon.stop();
+    router.kill();
+}
+
+/// A router that speaks NAT-PMP alone, and does what it says.
+#[test]
+#[ignore = "the test of a router runs it"]
+fn opens_ports() {
+    let socket = UdpSocket::bind("192.168.7.1:5351").unwrap();
+    let mut packet = [0; 1100];
+    loop {
+        let (length, from) = socket.recv_from(&mut packet).unwrap();
+        let answer = match packet[..length] {
+            // Its own address as the others of the test see it.
+            [0, 0] => [0, 128, 0, 0, 0, 0, 0, 1, 10, 111, 0, 2].to_vec(),
+            [0, kind @ (1 | 2), ..] if length == 12 => {
+                let protocol = if kind == 1 { "udp" } else { "tcp" };
+                let port = u16::from_be_bytes([packet[4], packet[5]]);
+                open_port(protocol, port);
+                [&[0, 128 + kind, 0, 0, 0, 0, 0, 1], &packet[4..6], &packet[4..6], &packet[8..12]].concat()
+            }
+            [_, kind, ..] => vec![0, kind | 128, 0, 1, 0, 0, 0, 1],
+            _ => continue,
+        };
+        socket.send_to(&answer, from).unwrap();
+    }
+}
+
+fn open_port(protocol: &str, port: u16) {
+    let (port, inside) = (port.to_string(), format!("192.168.7.2:{port}"));
+    let to = ["-t", "nat", "-A", "PREROUTING", "-i", "eth0", "-p", protocol, "--dport", &port, "-j", "DNAT", "--to"];
+    let through = ["-A", "FORWARD", "-i", "eth0", "-p", protocol, "--dport", &port, "-j", "ACCEPT"];
+    for rule in [&[&to[..], &[&inside]].concat()[..], &through] {
+        assert!(Command::new("iptables").args(rule).status().unwrap().success());
+    }
+}
+
 /// An introducer that all reach, and two nodes that nobody can dial. Dropped in this order.
 struct Town {
     _daemons: Vec<Daemon>,
@@ -75,13 +130,7 @@ impl Town {
             return None;
         }
         let (introducer, holder, getter) = (Repository::new(), Repository::new(), Repository::new());
-        let call = Call::new(Program::Bootstrap)
-            .env("HOME", introducer.path())
-            .args(["--listen", "/ip4/0.0.0.0/tcp/4001", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1", "--data"])
-            .arg(introducer.path())
-            .args(flags);
-        let bootstrap = Daemon::start(call.on(lan.host(0)), "Bootstrap is ready");
-        let address = format!("/ip4/{}/tcp/4001/p2p/{}", lan.host(0).address, bootstrap.peer());
+        let (bootstrap, address) = introduce(&lan, &introducer, flags);
         let start = |number: usize, repository: &Repository| {
             let listen = ["--listen", "/ip4/0.0.0.0/tcp/4001", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1"];
             let call = repository.daemon_call(&[&address], &[&listen[..], flags].concat());
@@ -102,14 +151,31 @@ impl Town {
     }
 }
 
+/// A bootstrap node on the first host, and where it is.
+fn introduce(lan: &Lan, introducer: &Repository, flags: &[&str]) -> (Daemon, String) {
+    let call = Call::new(Program::Bootstrap)
+        .env("HOME", introducer.path())
+        .args(["--listen", "/ip4/0.0.0.0/tcp/4001", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1", "--data"])
+        .arg(introducer.path())
+        .args(flags);
+    let bootstrap = Daemon::start(call.on(lan.host(0)), "Bootstrap is ready");
+    let address = format!("/ip4/{}/tcp/4001/p2p/{}", lan.host(0).address, bootstrap.peer());
+    (bootstrap, address)
+}
+
 /// Asks until the node says that it is reached through a relay.
 fn wait_for_circuit(repository: &Repository) {
+    wait_for(repository, |id| id.contains("/p2p-circuit"));
+}
+
+/// Asks until what the node says of itself is so.
+fn wait_for(repository: &Repository, is_so: impl Fn(&str) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let id = repository.cidra(["id"]).run().success();
-        if id.text().contains("/p2p-circuit") {
+        if is_so(id.text()) {
             return;
         }
-        assert!(Instant::now() < deadline, "no place at the relay: {}", id.text());
+        assert!(Instant::now() < deadline, "it does not come to that: {}", id.text());
     }
 }

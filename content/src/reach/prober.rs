@@ -115,6 +115,14 @@ impl<A: Ord + Clone, P: Ord + Clone> Prober<A, P> {
         }
     }
 
+    /// The router says that it has opened this one: it is tested at once, whatever came of it before.
+    pub fn handle_opened(&mut self, address: A, scope: Scope, now: Instant) {
+        self.handle_candidate(address.clone(), scope, None, now);
+        if let Some(candidate) = self.candidates.get_mut(&address).filter(|candidate| candidate.reached.is_none()) {
+            candidate.begin_anew(now);
+        }
+    }
+
     /// A peer that is connected tests addresses.
     pub fn handle_server(&mut self, peer: P, now: Instant) {
         if self.servers.len() < MAX_SERVERS {

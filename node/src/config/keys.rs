@@ -87,6 +87,12 @@ pub const KEYS: &[Key] = &[
     key("swarm.low_water", Kind::Number, "… until so many are left."),
     key("swarm.mdns", Kind::Switch, "Whether to look for peers on the local network, and to be found there."),
     key("swarm.peering", Kind::List, "Peers to be connected with all the time, each as an address with /p2p/PEER."),
+    key("swarm.port_mapping", Kind::Switch, "Whether a daemon asks the router to open its ports (PCP, NAT-PMP)."),
+    key(
+        "swarm.relay_client",
+        Kind::Switch,
+        "Whether a node that nobody can dial is met through relays and makes holes.",
+    ),
 ];
 
 const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
@@ -112,6 +118,8 @@ pub const KUBO_NAMES: &[(&str, &str)] = &[
     ("Routing.Type", "routing.mode"),
     ("Swarm.ConnMgr.HighWater", "swarm.high_water"),
     ("Swarm.ConnMgr.LowWater", "swarm.low_water"),
+    ("Swarm.DisableNatPortMap", "swarm.port_mapping"),
+    ("Swarm.RelayClient.Enabled", "swarm.relay_client"),
     ("API.HTTPHeaders", "api.origins"),
     ("Swarm.ConnMgr", "swarm.high_water"),
 ];

@@ -32,6 +32,10 @@ pub struct SwarmSection {
     /// Peers to be connected with all the time: where they are, and who.
     #[serde(deserialize_with = "named", serialize_with = "texts")]
     pub peering: Vec<Multiaddr>,
+    /// Whether a daemon asks the router for ports.
+    pub port_mapping: bool,
+    /// Whether to be reached through relays, and through holes, where nobody can dial this node.
+    pub relay_client: bool,
 }
 
 impl Default for SwarmSection {
@@ -49,6 +53,8 @@ impl Default for SwarmSection {
             limit_up: Rate::Unlimited,
             mdns: true,
             peering: vec![],
+            port_mapping: true,
+            relay_client: true,
         }
     }
 }

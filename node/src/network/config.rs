@@ -42,6 +42,8 @@ pub struct Config {
     pub relay_service: Option<RelayLimits>,
     /// Whether to ask relays for a place where nobody can dial this node, and to make holes in what is in the way.
     pub relay_client: bool,
+    /// Whether to ask the router for ports.
+    pub port_mapping: bool,
     /// Taken for granted: nobody can dial this node.
     pub hidden: bool,
     /// Bytes of blocks a second that go out, at most.
@@ -74,6 +76,7 @@ impl Default for Config {
             high_water: 160,
             relay_service: None,
             relay_client: true,
+            port_mapping: false,
             hidden: false,
             limit_up: None,
             limit_down: None,

@@ -5,6 +5,7 @@
 mod asking;
 mod checking;
 mod frame;
+mod mapping;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -22,6 +23,8 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
 pub(super) use self::asking::{ask, confirm, hear};
 pub(super) use self::checking::{Request, answer, decline, read, say_back, take_payment};
+use self::mapping::Port;
+pub(super) use self::mapping::{Mappings, open};
 use super::address::{ip, is_circuit};
 use super::command::Reached;
 use super::streams::StreamRequest;
@@ -45,6 +48,7 @@ pub(super) struct Reach {
     pub(super) dialling: HashMap<ConnectionId, (Request, Instant)>,
     pub(super) saying: HashMap<StreamRequest, (ConnectionId, Request)>,
     pub(super) listeners: HashMap<ListenerId, PeerId>,
+    pub(super) mappings: Mappings,
     /// What relays said that they carry, in bytes each way; none: no limit.
     pub(super) limits: BTreeMap<PeerId, Option<u64>>,
     /// Peers behind relays, and until when a direct connection to each is waited for.
@@ -55,11 +59,25 @@ pub(super) struct Reach {
 
 /// A stream that has said something, or is done.
 pub(super) enum Done {
-    Answered { nonce: u64, answer: Answer },
+    Answered {
+        nonce: u64,
+        answer: Answer,
+    },
     Asked(Request),
-    Checked { client: PeerId, connection: Option<ConnectionId> },
-    DialledBack { nonce: u64, stream: Stream },
+    Checked {
+        client: PeerId,
+        connection: Option<ConnectionId>,
+    },
+    DialledBack {
+        nonce: u64,
+        stream: Stream,
+    },
     Nothing,
+    /// The router was asked for a port, and says what others reach it by, if it opened it.
+    Opened {
+        port: Port,
+        address: Option<Multiaddr>,
+    },
     Paid(Request),
 }
 

@@ -129,6 +129,19 @@ fn a_port_that_is_closed_later_is_noticed() {
 }
 
 #[test]
+fn an_address_that_the_router_opened_is_tested_again_at_once() {
+    let mut world = World::of([1]);
+    world.seen("out:4001", Scope::Public, 1);
+    world.run(MINUTE, |_, _| Answer::Unreachable);
+    assert_eq!(world.prober.reachability(), Reachability::Private);
+
+    world.prober.handle_opened("out:4001", Scope::Public, world.now);
+    world.run(Duration::from_secs(2), |_, _| Answer::Reached);
+
+    assert_eq!(world.prober.reachability(), Reachability::Public(vec!["out:4001"]));
+}
+
+#[test]
 fn a_confirmed_address_expires_when_nobody_is_left_to_ask() {
     let mut world = World::of([1]);
     world.seen("out:4001", Scope::Public, 1);

@@ -32,6 +32,11 @@ impl Driver {
                 Step::Leave(relay) => self.leave_relay(&relay),
             }
         }
+        if self.config.port_mapping {
+            for port in self.reach.mappings.due(&self.listening, now) {
+                self.reach.work.push(reach::open(port).boxed());
+            }
+        }
         self.end_waits(now);
         let late = self.reach.dialling.iter().filter(|(_, (_, until))| *until <= now);
         for connection in late.map(|(connection, _)| *connection).collect::<Vec<_>>() {
@@ -250,6 +255,14 @@ impl Driver {
                 }
             }
             Done::Nothing => {}
+            Done::Opened { port, address } => {
+                self.reach.mappings.handle_answer(port, address.is_some(), now);
+                let Some(address) = address else { return };
+                tracing::info!(%address, "the router has opened a port");
+                if let Some(scope) = reach::scope(&address) {
+                    self.reach.prober.handle_opened(address, scope, now);
+                }
+            }
             Done::Paid(request) => self.dial_back(request),
         }
     }
