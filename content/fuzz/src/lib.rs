@@ -11,6 +11,7 @@ use cidra_content::{Block, Cid, block, car, dag_pb, ipld, mdns, path};
 
 /// Every target by its name, which is also that of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("autonat", autonat),
     ("bitswap", bitswap),
     ("car", car),
     ("cid", cid),
@@ -157,6 +158,23 @@ pub fn dag_pb(data: &[u8]) {
 
     let links = Block::new(block::DAG_PB, canonical).links().expect("it can be read");
     assert!(links.iter().eq(node.links.iter().map(|link| &link.cid)));
+}
+
+/// A message of AutoNAT, and what a server says where it dialled: what is read is written and read again as the same.
+pub fn autonat(data: &[u8]) {
+    use cidra_content::autonat::{MAX_ADDRESSES, Message, PIECE, dial_back, dialled_back};
+
+    if let Ok(nonce) = dialled_back(data) {
+        assert_eq!(dialled_back(&dial_back(nonce)), Ok(nonce));
+    }
+    let Ok(message) = Message::decode(data) else { return };
+    match &message {
+        Message::Request { addresses, .. } => assert!(addresses.len() <= MAX_ADDRESSES),
+        // Nobody says more than a piece at a time; whoever reads counts what comes.
+        Message::Paid { bytes } if *bytes > PIECE => return,
+        _ => {}
+    }
+    assert_eq!(Message::decode(&message.encode()), Ok(message));
 }
 
 /// A packet of multicast DNS: what is heard in it stays within its limit, and can be said again.
