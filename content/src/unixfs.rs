@@ -4,6 +4,7 @@
 //! the blocks of a file and of a large folder. All are machines: the caller brings the bytes and the blocks.
 
 pub mod directory;
+pub mod edit;
 mod hamt;
 pub mod importer;
 pub mod message;
