@@ -15,6 +15,7 @@ mod config;
 mod dag;
 pub mod date;
 mod doors;
+mod files;
 mod framing;
 mod get;
 mod handover;
@@ -120,6 +121,18 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("dht/findpeer", post(routing::find_peer)),
         ("dht/findprovs", post(routing::find_providers)),
         ("dht/provide", post(routing::provide)),
+        ("files/chcid", post(files::chcid)),
+        ("files/chmod", post(files::chmod)),
+        ("files/cp", post(files::cp)),
+        ("files/flush", post(files::flush)),
+        ("files/ls", post(files::ls)),
+        ("files/mkdir", post(files::mkdir)),
+        ("files/mv", post(files::mv)),
+        ("files/read", post(files::read)),
+        ("files/rm", post(files::rm)),
+        ("files/stat", post(files::stat)),
+        ("files/touch", post(files::touch)),
+        ("files/write", post(files::write)),
         ("get", post(get::get)),
         ("id", post(id::id)),
         ("ls", post(ls::ls)),

@@ -18,6 +18,7 @@ mod daemon;
 mod dag;
 mod endpoint;
 mod failure;
+mod files;
 mod get;
 mod health;
 mod id;
@@ -100,6 +101,7 @@ fn start(arguments: Arguments) -> Outcome {
         Command::Cat(_) => cat::check(&output)?,
         Command::Block(arguments) => block::check(arguments, &output)?,
         Command::Dag(arguments) => dag::check(arguments, &output)?,
+        Command::Files(arguments) => files::check(arguments, &output)?,
         _ => {}
     }
     start_log(&command, &global)?;
@@ -191,6 +193,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Cat(arguments) => cat::run(arguments, session).await,
         Command::Config(arguments) => config::run(arguments, session).await,
         Command::Dag(arguments) => dag::run(arguments, session).await,
+        Command::Files(arguments) => files::run(arguments, session).await,
         Command::Get(arguments) => get::run(arguments, session).await,
         Command::Health(_) => health::run(session).await,
         Command::Id(arguments) => id::run(arguments, session).await,
@@ -237,6 +240,7 @@ impl Command {
             Self::Block(_)
                 | Self::Cat(_)
                 | Self::Dag(_)
+                | Self::Files(_)
                 | Self::Get(_)
                 | Self::Ls(_)
                 | Self::Pin(_)

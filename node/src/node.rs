@@ -6,6 +6,7 @@
 mod archive;
 mod configure;
 mod dag;
+mod files;
 mod handover;
 mod listing;
 mod read;
@@ -39,6 +40,7 @@ use crate::store::{self, Root, RootKind, Store, StoreError};
 pub use archive::{ArchiveError, ArchiveImport};
 pub use configure::Tokens;
 pub use dag::DagReader;
+pub use files::{Changing, FileWriter, FilesError, WriteOptions};
 pub use handover::Settled;
 pub use listing::{Kind, Listed, Listing};
 pub use read::Resolved;
@@ -60,6 +62,7 @@ struct Inner {
     tokens: Tokens,
     metrics: Metrics,
     deny: DenyLists,
+    files: files::Files,
     /// Held while the configuration file is changed.
     configuring: Mutex<()>,
     stopping: watch::Sender<bool>,
@@ -125,6 +128,7 @@ impl Node {
             tokens: Tokens::new(settings.config.api.tokens.clone()),
             metrics: Metrics::default(),
             deny: DenyLists::open(&settings.config.deny.lists)?,
+            files: files::Files::default(),
             configuring: Mutex::new(()),
             stopping: watch::channel(false).0,
             repository,
@@ -336,6 +340,9 @@ impl Node {
     /// Stops the network, makes all that was put durable and closes the store: the next holder of the repository may be another
     /// process. What is asked of the store later fails.
     pub async fn close(&self) -> Result<(), StoreError> {
+        if let Err(error) = self.flush_files().await {
+            tracing::error!(%error, "what was changed of the files and not flushed is lost");
+        }
         if let Some(network) = self.running_network() {
             let _ = tokio::time::timeout(STOP_WITHIN, network.shutdown()).await; // it ends with the process
         }

@@ -270,6 +270,12 @@ impl Store {
         at!(self, store => store.set_roots(roots))
     }
 
+    /// Set a root where the one of its kind and key still names `was` (none: where there is no such root), and say whether it was
+    /// so: of several who change a root at the same time, none undoes what another did. Durable on return.
+    pub async fn replace_root(&self, was: Option<Cid>, root: Root) -> Result<bool, StoreError> {
+        at!(self, store => store.replace_root(was, root))
+    }
+
     /// Remove a root; says whether it was there. Durable on return.
     pub async fn remove_root(&self, kind: RootKind, key: &[u8]) -> Result<bool, StoreError> {
         at!(self, store => store.remove_root(kind, key))

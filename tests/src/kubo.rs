@@ -112,6 +112,13 @@ impl Kubo {
         }
     }
 
+    /// Where it serves its RPC, as `HOST:PORT`.
+    pub fn api(&self) -> String {
+        let address = fs::read_to_string(self.folder.path().join("repo/api")).expect("a daemon writes it");
+        let parts: Vec<&str> = address.trim().split('/').collect();
+        format!("{}:{}", parts[2], parts[4])
+    }
+
     /// A path for a file of the test, outside its repository.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -1,6 +1,6 @@
 //! Calls of the RPC on TCP as any program makes them: HTTP/1.1 by hand, so that nothing of ours reads what ours wrote.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -31,6 +31,15 @@ impl Reply {
 /// Calls `/api/v0/` and `call` at `HOST:PORT`, with the bytes as a file in a form, where there are some, and these header
 /// lines. Panics when nobody answers.
 pub fn call(endpoint: &str, call: &str, file: Option<&[u8]>, headers: &[&str]) -> Reply {
+    ask(endpoint, &request(endpoint, call, file, headers))
+}
+
+/// The same of somebody who may be gone before it has answered: then there is no answer.
+pub fn call_if_there(endpoint: &str, call: &str, file: Option<&[u8]>) -> Option<Reply> {
+    exchange(endpoint, &request(endpoint, call, file, &[])).ok()
+}
+
+fn request(endpoint: &str, call: &str, file: Option<&[u8]>, headers: &[&str]) -> Vec<u8> {
     let body = file.map(form).unwrap_or_default();
     let mut request = format!(
         "POST /api/v0/{call} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -41,7 +50,7 @@ pub fn call(endpoint: &str, call: &str, file: Option<&[u8]>, headers: &[&str]) -
     }
     headers.iter().for_each(|line| request += &format!("{line}\r\n"));
     request += "\r\n";
-    ask(endpoint, &[request.as_bytes(), &body].concat())
+    [request.as_bytes(), &body].concat()
 }
 
 /// Gets `path` at `HOST:PORT`, with these header lines beside its Host. Panics when nobody answers.
@@ -52,17 +61,22 @@ pub fn get(endpoint: &str, path: &str, headers: &[&str]) -> Reply {
 }
 
 fn ask(endpoint: &str, request: &[u8]) -> Reply {
-    let mut stream = TcpStream::connect(endpoint).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-    stream.write_all(request).expect("it reads what it is sent");
+    exchange(endpoint, request).unwrap_or_else(|error| panic!("{endpoint}: {error}"))
+}
+
+fn exchange(endpoint: &str, request: &[u8]) -> io::Result<Reply> {
+    let mut stream = TcpStream::connect(endpoint)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request)?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{endpoint}: {error}"));
-    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("an answer has a head");
+    stream.read_to_end(&mut answer)?;
+    let no_head = || io::Error::new(io::ErrorKind::UnexpectedEof, "an answer without a head");
+    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").ok_or_else(no_head)?;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(no_head)?;
     let body = &answer[end + 4..];
     let body = if head.contains("transfer-encoding: chunked") { chunks(body) } else { body.to_vec() };
-    Reply { status, body }
+    Ok(Reply { status, body })
 }
 
 /// No call of a test takes longer.

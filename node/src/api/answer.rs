@@ -15,6 +15,7 @@ use axum::http::header::{CONTENT_TYPE, TRAILER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cidra_content::unixfs::edit::EditError;
 use futures::future::{BoxFuture, poll_fn};
 use hyper::body::Frame;
 use serde::Serialize;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use super::call::Call;
 use crate::download::FetchError;
 use crate::http::describe;
+use crate::node::FilesError;
 
 /// Why a call failed, and what a command that made it should exit with.
 #[derive(Debug)]
@@ -60,6 +62,14 @@ impl Failure {
         Self::usage(describe(error))
     }
 
+    fn of_files(error: &FilesError) -> Self {
+        match error {
+            FilesError::Edit(EditError::NotFound) => Self::missing(describe(error)),
+            FilesError::Fetch(fetch) if fetch.is_absence() => Self::missing(describe(error)),
+            _ => Self::failed(describe(error)),
+        }
+    }
+
     /// The exit code of INTERFACE.md.
     pub(super) fn exit(&self) -> u8 {
         match self.reason {
@@ -71,6 +81,11 @@ impl Failure {
 
     pub(super) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The same, with where it failed in front.
+    pub(super) fn within(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
     }
 
     fn trailers(&self) -> HeaderMap {
@@ -87,6 +102,9 @@ const MAX_TRAILER: usize = 2048;
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let any: &(dyn Error + 'static) = &error;
+        if let Some(files) = any.downcast_ref::<FilesError>() {
+            return Self::of_files(files);
+        }
         match any.downcast_ref::<FetchError>() {
             Some(fetch) if fetch.is_absence() => Self::missing(describe(&error)),
             _ => Self::failed(describe(&error)),

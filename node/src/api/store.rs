@@ -93,6 +93,7 @@ async fn answer(node: &Node, lease: &Lease, ask: Ask, blocks: Vec<Bytes>) -> Ans
         Ask::Refer { source, parts } => told(store.refer(source, parts).await),
         Ask::Remove { cids: texts } => told(store.remove(cids(texts)).await),
         Ask::RemoveRoot { kind, key } => told(store.remove_root(kind, &key).await),
+        Ask::ReplaceRoot { was, root } => told(store.replace_root(was.map(|was| was.0), root).await),
         Ask::Root { kind, key } => told(store.root(kind, &key).await),
         Ask::Roots { kind } => told(store.roots(kind).await),
         Ask::SetComplete { cid } => told(store.set_complete(cid.0).await),

@@ -16,8 +16,8 @@ use super::failure::{Exit, Failure, Outcome};
 use super::units::parse_duration;
 use super::warn;
 use super::{
-    add, block, bootstrap, cat, completion, config, daemon, dag, get, health, id, ls, network, pin, ping, refs, repo,
-    resolve, routing, send, shutdown, stats, swarm, version,
+    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, ls, network, pin, ping, refs,
+    repo, resolve, routing, send, shutdown, stats, swarm, version,
 };
 use crate::config::multiaddr;
 
@@ -138,6 +138,7 @@ pub(super) enum Command {
     Config(config::Arguments),
     Daemon(daemon::Arguments),
     Dag(dag::Arguments),
+    Files(files::Arguments),
     Get(get::Arguments),
     Health(health::Arguments),
     Id(id::Arguments),
@@ -181,8 +182,7 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 /// Commands of Kubo that this version does not have, and what there is or will be.
-const LATER: [(&str, &str); 7] = [
-    ("files", "folders that change are to come; `cidra add` and `cidra pin` keep what is added"),
+const LATER: [(&str, &str); 6] = [
     ("init", "a repository needs none: the first command makes it"),
     ("key", "names are to come"),
     ("name", "names are to come; until then, pass CIDs on"),

@@ -1,7 +1,7 @@
 //! `cidra dag`: nodes of any codec, and whole DAGs as CAR files.
 
 mod export;
-mod import;
+pub(super) mod import;
 mod stat;
 
 use std::fs::File;

@@ -132,6 +132,10 @@ impl Local {
         self.change(vec![Change::Set(roots)]).await.map(|_| ())
     }
 
+    pub(super) async fn replace_root(&self, was: Option<Cid>, root: Root) -> Result<bool, StoreError> {
+        self.change_one(Change::Replace(was, root)).await
+    }
+
     pub(super) async fn remove_root(&self, kind: RootKind, key: &[u8]) -> Result<bool, StoreError> {
         self.change_one(Change::Remove(kind, key.to_vec())).await
     }

@@ -156,6 +156,10 @@ impl Remote {
         self.tell(Ask::RemoveRoot { kind, key: key.to_vec() }).await
     }
 
+    pub(super) async fn replace_root(&self, was: Option<Cid>, root: Root) -> Result<bool, StoreError> {
+        self.tell(Ask::ReplaceRoot { was: was.map(CidText), root }).await
+    }
+
     pub(super) async fn root(&self, kind: RootKind, key: &[u8]) -> Result<Option<Root>, StoreError> {
         self.tell(Ask::Root { kind, key: key.to_vec() }).await
     }

@@ -119,6 +119,8 @@ impl Root {
 pub(super) enum Change {
     Set(Vec<Root>),
     Remove(RootKind, Vec<u8>),
+    /// Set a root where one of its kind and key names this CID, or, with none, where there is no such root.
+    Replace(Option<Cid>, Root),
     Complete(Cid),
     /// No DAG is known to be complete any more: blocks went away.
     Incomplete,
@@ -261,6 +263,16 @@ fn apply(transaction: &WriteTransaction, change: &Change) -> Result<bool, redb::
                 there |= table.insert((root.kind.code(), &*root.key), &*root.encode())?.is_some();
             }
             there
+        }
+        Change::Replace(was, root) => {
+            let mut table = transaction.open_table(ROOTS)?;
+            let key = (root.kind.code(), &*root.key);
+            let there = table.get(key)?.and_then(|value| Root::decode(root.kind, &root.key, value.value()));
+            let fits = there.map(|there| there.cid) == *was;
+            if fits {
+                table.insert(key, &*root.encode())?;
+            }
+            fits
         }
         Change::Remove(kind, key) => transaction.open_table(ROOTS)?.remove((kind.code(), &**key))?.is_some(),
         Change::Complete(cid) => transaction.open_table(COMPLETE)?.insert(&*whole(cid), ())?.is_some(),

@@ -67,6 +67,10 @@ pub enum Ask {
         kind: RootKind,
         key: Vec<u8>,
     },
+    ReplaceRoot {
+        was: Option<CidText>,
+        root: Root,
+    },
     Root {
         kind: RootKind,
         key: Vec<u8>,

@@ -204,6 +204,7 @@ impl Writer {
                 Change::Set(roots) => {
                     roots.iter().for_each(|root| self.shared.spared.protect(root.cid, root.recursive))
                 }
+                Change::Replace(_, root) => self.shared.spared.protect(root.cid, root.recursive),
                 Change::Complete(cid) => self.shared.spared.protect(*cid, true),
                 _ => {}
             }

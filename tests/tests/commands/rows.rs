@@ -49,10 +49,12 @@ const fn running(command: &'static str, arguments: &'static str, json: Json) -> 
     Row { needs: Needs::Daemon, ..row(command, arguments, json) }
 }
 
-use Json::{As, AsWith, Fields, Refused};
+use Json::{As, AsWith, Fields, Nothing, Refused};
 
 const PINNED: &[&str] = &["pin add {file}"];
 const UPDATABLE: &[&str] = &["block put lonely", "pin add {lonely}", "pin rm {lonely}", "pin add {file}"];
+const MADE: &[&str] = &["files rm -r --force /made", "files mkdir -p /made/here"];
+const COPIED: &[&str] = &["files rm -r --force /copied", "files cp /ipfs/{file} /copied"];
 const CONNECTED: &[&str] = &["swarm connect {address}"];
 
 pub(crate) const ROWS: &[Row] = &[
@@ -84,6 +86,18 @@ pub(crate) const ROWS: &[Row] = &[
     row("dag resolve", "{root}/a", As("dag/resolve?arg={root}/a")),
     row("dag stat", "{root} {file}", As("dag/stat?arg={root}&arg={file}&progress=false")),
     elsewhere("daemon", "tests/tests/commands/table.rs"),
+    Row { before: MADE, ..row("files chcid", "--cid-version 1 /made/here", Nothing) },
+    Row { before: COPIED, ..row("files chmod", "0644 /copied", Nothing) },
+    Row { before: MADE, ..row("files cp", "/ipfs/{root} /made/copy", Nothing) },
+    Row { before: MADE, ..row("files flush", "/made", As("files/flush?arg=/made")) },
+    Row { before: MADE, ..row("files ls", "/made", Fields(&["Hash", "Name", "Size", "Type"])) },
+    Row { before: MADE, ..row("files mkdir", "-p /made/there", Nothing) },
+    Row { before: MADE, ..row("files mv", "/made/here /made/there", Nothing) },
+    Row { before: COPIED, ..row("files read", "/copied", Refused) },
+    Row { before: COPIED, ..row("files rm", "/copied", Nothing) },
+    Row { before: COPIED, ..row("files stat", "/copied", As("files/stat?arg=/copied")) },
+    Row { before: COPIED, ..row("files touch", "--mtime 7 /copied", Nothing) },
+    Row { before: MADE, input: Some("written"), ..row("files write", "--create /made/here/it", Nothing) },
     row("get", "{root} -o {out}", Fields(&["Event"])),
     running("health", "", Fields(&["Event"])),
     row("id", "", As("id")),

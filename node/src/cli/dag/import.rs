@@ -58,7 +58,7 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
         .flag("silent", arguments.silent)
         .streamed(&format!("multipart/form-data; boundary={boundary}"), receiver);
     let mut input = std::mem::take(&mut session.input);
-    let sending = send(&arguments.files, &boundary, &mut input, sender);
+    let sending = send_files(&arguments.files, &boundary, &mut input, sender);
     let receiving = receive(&arguments, call, session, &mut progress);
     // Both advance together; the sender's own failure says more than the node's answer to it.
     let (sent, received) = both(sending, receiving).await;
@@ -72,12 +72,17 @@ pub(super) async fn run(mut arguments: Arguments, session: &mut Session) -> Outc
 }
 
 /// Pieces are read before they are taken.
-const PIECES_UNDER_WAY: usize = 4;
+pub(in crate::cli) const PIECES_UNDER_WAY: usize = 4;
 /// Bytes in one.
 const PIECE: usize = 1024 * 1024;
 
 /// Sends the files, each as a part.
-async fn send(files: &[PathBuf], boundary: &str, input: &mut StandardInput, sender: mpsc::Sender<Bytes>) -> Outcome {
+pub(in crate::cli) async fn send_files(
+    files: &[PathBuf],
+    boundary: &str,
+    input: &mut StandardInput,
+    sender: mpsc::Sender<Bytes>,
+) -> Outcome {
     for path in files {
         let name = if path.as_os_str() == "-" { String::new() } else { path.to_string_lossy().into_owned() };
         let name = utf8_percent_encode(name.trim_start_matches('/'), NON_ALPHANUMERIC);
