@@ -6,6 +6,7 @@
 
 mod ahead;
 mod asking;
+mod crowd;
 mod event;
 mod failure;
 mod gather;
@@ -31,6 +32,7 @@ use crate::node::Node;
 use crate::store::{Lease, Located, StoreError};
 use ahead::Ahead;
 use asking::unprovable;
+pub(crate) use crowd::Crowd;
 pub use event::DownloadEvent;
 pub use failure::{Answers, FetchError};
 pub(crate) use gather::gather;
@@ -94,6 +96,7 @@ pub struct Download {
 impl Download {
     pub(crate) fn new(node: Node, root: Cid, selector: Selector, options: FetchOptions) -> Self {
         let now = Instant::now();
+        let ahead = Ahead::new(node.crowd());
         Self {
             node,
             root,
@@ -103,7 +106,7 @@ impl Download {
             session: None,
             lease: None,
             wanted: vec![],
-            ahead: Ahead::default(),
+            ahead,
             ready: VecDeque::new(),
             waiting: 0,
             borrows: false,

@@ -27,7 +27,7 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::add::{Import, ImportError, ImportOptions};
 use crate::config::{Config, DenyListError, DenyLists, Routing, Strategy, is_public_introducer};
-use crate::download::{Download, FetchError, FetchOptions};
+use crate::download::{Crowd, Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::metrics::Metrics;
 pub use crate::network::SwarmKey;
@@ -62,6 +62,7 @@ struct Inner {
     tokens: Tokens,
     metrics: Metrics,
     deny: DenyLists,
+    crowd: Arc<Crowd>,
     files: files::Files,
     /// Held while the configuration file is changed.
     configuring: Mutex<()>,
@@ -128,6 +129,7 @@ impl Node {
             tokens: Tokens::new(settings.config.api.tokens.clone()),
             metrics: Metrics::default(),
             deny: DenyLists::open(&settings.config.deny.lists)?,
+            crowd: Arc::default(),
             files: files::Files::default(),
             configuring: Mutex::new(()),
             stopping: watch::channel(false).0,
@@ -154,6 +156,16 @@ impl Node {
     /// What is counted while it lives.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The downloads that are open.
+    pub(crate) fn crowd(&self) -> &Arc<Crowd> {
+        &self.0.crowd
+    }
+
+    /// Whether so much is being downloaded that each download holds no more than a piece.
+    pub fn is_crowded(&self) -> bool {
+        self.0.crowd.is_large()
     }
 
     /// The settings it was opened with.

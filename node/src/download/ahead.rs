@@ -1,19 +1,27 @@
 //! Pieces of the content that are read before their turn: the store's threads work while what came before is handed on.
 //!
-//! A piece keeps all of its block in memory, however little of it is put out, so that is what is counted.
+//! A piece keeps all of its block in memory, however little of it is put out, so that is what is counted. In a crowd of downloads
+//! nothing is read ahead, and a piece is a copy of a part of its block.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use cid::Cid;
+use cidra_content::Block;
 use cidra_content::fetch::{Fetch, Output};
 
+use super::crowd::{Crowd, PIECE, Room, Seat};
 use super::event::event;
 use super::{DownloadEvent, FetchError};
 use crate::store::{Reading, Store, StoreError};
 
 /// Batches of pieces, in the order of the content.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ahead {
+    seat: Seat,
+    /// What is left of an output that is given in pieces.
+    rest: Option<Output>,
     /// Taken from the machine, and not asked for yet.
     taken: Vec<Output>,
     reading: VecDeque<Batch>,
@@ -24,20 +32,37 @@ pub(super) struct Ahead {
 #[derive(Debug)]
 struct Batch {
     pieces: Vec<Output>,
-    reading: Reading,
+    blocks: Blocks,
+    /// What is given is copied, and the blocks are let go.
+    is_copied: bool,
+}
+
+/// The blocks of a batch.
+#[derive(Debug)]
+enum Blocks {
+    Here(Block),
+    Coming(Reading),
 }
 
 impl Ahead {
+    pub(super) fn new(crowd: &Arc<Crowd>) -> Self {
+        Self { seat: Seat::take(crowd), rest: None, taken: vec![], reading: VecDeque::new(), failed: None }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty() && self.reading.is_empty() && self.failed.is_none()
+        self.rest.is_none() && self.taken.is_empty() && self.reading.is_empty() && self.failed.is_none()
     }
 
     /// Begins to read what is ready, as far as there is room. Cancel safe.
     pub(super) async fn fill(&mut self, fetch: &mut Fetch, store: &Store) -> Result<(), StoreError> {
-        while self.reading.len() < BATCHES {
+        let most = match self.seat.room(BATCHES) {
+            Room::Batches(most) => most,
+            Room::Piece => return self.fill_piece(fetch, store).await,
+        };
+        while self.reading.len() < most {
             let mut bytes = length(&self.taken);
             while self.taken.len() < BATCH_PIECES && bytes < BATCH_BYTES {
-                let Some(output) = fetch.poll_output() else { break };
+                let Some(output) = self.rest.take().or_else(|| fetch.poll_output()) else { break };
                 bytes += length(std::slice::from_ref(&output));
                 self.taken.push(output);
             }
@@ -45,8 +70,29 @@ impl Ahead {
                 return Ok(());
             }
             let reading = store.read_blocks(self.taken.iter().filter_map(leaf).collect()).await?;
-            self.reading.push_back(Batch { pieces: std::mem::take(&mut self.taken), reading });
+            let pieces = std::mem::take(&mut self.taken);
+            self.reading.push_back(Batch { pieces, blocks: Blocks::Coming(reading), is_copied: false });
         }
+        Ok(())
+    }
+
+    /// Begins to read the next piece, where there is nothing else.
+    async fn fill_piece(&mut self, fetch: &mut Fetch, store: &Store) -> Result<(), StoreError> {
+        if !self.reading.is_empty() {
+            return Ok(());
+        }
+        if self.taken.is_empty() {
+            let Some(output) = self.rest.take().or_else(|| fetch.poll_output()) else { return Ok(()) };
+            let (first, rest) = cut(output);
+            self.taken.push(first);
+            self.rest = rest;
+        }
+        let leaves: Vec<Cid> = self.taken.iter().filter_map(leaf).collect();
+        let blocks = match leaves[..] {
+            [only] if let Some(block) = self.seat.leaf(&only) => Blocks::Here(block),
+            _ => Blocks::Coming(store.read_blocks(leaves).await?),
+        };
+        self.reading.push_back(Batch { pieces: std::mem::take(&mut self.taken), blocks, is_copied: true });
         Ok(())
     }
 
@@ -56,9 +102,13 @@ impl Ahead {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let Some(Batch { reading, .. }) = self.reading.front_mut() else { return Ok(vec![]) };
-        let mut blocks = reading.await?.into_iter();
-        let Batch { pieces, .. } = self.reading.pop_front().expect("it was in front");
+        let Some(Batch { blocks, .. }) = self.reading.front_mut() else { return Ok(vec![]) };
+        let blocks = match blocks {
+            Blocks::Here(block) => vec![Some(block.clone())],
+            Blocks::Coming(reading) => reading.await?,
+        };
+        let mut blocks = blocks.into_iter();
+        let Batch { pieces, is_copied, .. } = self.reading.pop_front().expect("it was in front");
         let mut events = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let cid = leaf(&piece);
@@ -67,7 +117,10 @@ impl Ahead {
                 (Err(error), _) => Some(error.into()),
                 (Ok(None), cid) => cid.map(|cid| FetchError::NotHere { cid }),
                 (Ok(Some(event)), _) => {
-                    events.push(event);
+                    events.push(if is_copied { copied(event) } else { event });
+                    if let Some(block) = block.filter(|_| is_copied && self.rest.is_some()) {
+                        self.seat.share(block);
+                    }
                     continue;
                 }
             };
@@ -89,14 +142,30 @@ fn length(pieces: &[Output]) -> u64 {
     pieces.iter().map(bytes).sum()
 }
 
+/// As much of an output as is given at a time in a crowd, and the rest.
+fn cut(output: Output) -> (Output, Option<Output>) {
+    match output {
+        Output::Bytes { cid, skip, len, block } if len > PIECE => {
+            let rest = Output::Bytes { cid, skip: skip + PIECE, len: len - PIECE, block };
+            (Output::Bytes { cid, skip, len: PIECE, block }, Some(rest))
+        }
+        output => (output, None),
+    }
+}
+
+fn copied(event: DownloadEvent) -> DownloadEvent {
+    match event {
+        DownloadEvent::Bytes(bytes) => DownloadEvent::Bytes(Bytes::copy_from_slice(&bytes)),
+        event => event,
+    }
+}
+
 fn leaf(output: &Output) -> Option<Cid> {
     if let Output::Bytes { cid, .. } = output { Some(*cid) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use cidra_content::Block;
     use cidra_content::block::{DAG_PB, MAX_BLOCK_SIZE, RAW};
     use cidra_content::dag_pb::{self, Link};
     use cidra_content::fetch::{Limits, Selector};
@@ -117,7 +186,7 @@ mod tests {
         while let Some(want) = fetch.poll_want() {
             fetch.handle_block(parts.iter().find(|part| *part.cid() == want.cid).unwrap()).unwrap();
         }
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(&Arc::default());
 
         ahead.fill(&mut fetch, &store).await.unwrap();
 
@@ -127,6 +196,38 @@ mod tests {
             assert!(bytes < BATCH_BYTES + MAX_BLOCK_SIZE as u64, "blocks of {bytes} bytes in a batch");
         }
         assert!(!fetch.is_done());
+    }
+
+    #[tokio::test]
+    async fn in_a_crowd_a_leaf_is_given_in_copies_and_nothing_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), Options::default()).unwrap();
+        let content: Vec<u8> = (0..100_000u32).map(|at| (at / 7) as u8).collect();
+        let leaf = Block::new(RAW, content.clone().into());
+        store.put(vec![leaf.clone()]).await.unwrap();
+        let crowd = Arc::default();
+        let _others: Vec<Seat> = (0..1000).map(|_| Seat::take(&crowd)).collect();
+        let mut fetch = Fetch::new(*leaf.cid(), Selector::Entity { range: None }, Limits::default());
+        fetch.poll_want().unwrap();
+        fetch.handle_leaf(leaf.cid(), content.len() as u64).unwrap();
+        let mut ahead = Ahead::new(&crowd);
+        let mut given = vec![];
+
+        loop {
+            ahead.fill(&mut fetch, &store).await.unwrap();
+            if ahead.is_empty() {
+                break;
+            }
+            assert!(ahead.reading.len() <= 1);
+            for event in ahead.next().await.unwrap() {
+                if let DownloadEvent::Bytes(bytes) = event {
+                    assert!(bytes.len() as u64 <= PIECE && bytes.is_unique());
+                    given.extend_from_slice(&bytes);
+                }
+            }
+        }
+
+        assert!(fetch.is_done() && given == content);
     }
 
     #[tokio::test]
@@ -143,7 +244,7 @@ mod tests {
         while let Some(want) = fetch.poll_want() {
             fetch.handle_leaf(&want.cid, 1).unwrap();
         }
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(&Arc::default());
         ahead.fill(&mut fetch, &store).await.unwrap();
 
         let good = ahead.next().await.unwrap();

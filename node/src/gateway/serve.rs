@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use libp2p::Multiaddr;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -36,9 +37,17 @@ pub async fn serve(node: Node, address: &Multiaddr) -> Result<Server, ServeError
 /// At most so many connections at a time; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 4096;
 
+/// The system keeps megabytes for a reader who does not read, and has some gigabytes for all connections of the machine: in a crowd
+/// a connection has this much.
+const CROWD_BUFFER: usize = 128 << 10;
+
 /// All requests of a connection. One that asks for a tunnel (`CONNECT` to a proxy) finds this gateway at its end, whatever
 /// the host; in a tunnel there is no other.
 async fn converse(stream: TcpStream, gateway: Arc<Gateway>, stopping: Stopping) {
+    if gateway.node.is_crowded() {
+        // What fails leaves the buffer as the system has it.
+        let _ = set_socket_send_buffer_size(&stream, CROWD_BUFFER);
+    }
     let io = TokioIo::new(Patient::new(stream));
     let Some(tunnel) = hear(io, &gateway, true, stopping.clone()).await else { return };
     match tunnel.await {
