@@ -14,6 +14,7 @@ mod cidra;
 mod config;
 mod dag;
 pub mod date;
+mod diagnosis;
 mod doors;
 mod files;
 mod framing;
@@ -121,6 +122,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("dht/findpeer", post(routing::find_peer)),
         ("dht/findprovs", post(routing::find_providers)),
         ("dht/provide", post(routing::provide)),
+        ("diag/sys", post(diagnosis::system)),
         ("files/chcid", post(files::chcid)),
         ("files/chmod", post(files::chmod)),
         ("files/cp", post(files::cp)),
@@ -135,6 +137,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("files/write", post(files::write)),
         ("get", post(get::get)),
         ("id", post(id::id)),
+        ("log/level", post(diagnosis::level)),
+        ("log/ls", post(diagnosis::subsystems)),
         ("ls", post(ls::ls)),
         ("pin/add", post(pin::add)),
         ("pin/ls", post(pin::ls)),

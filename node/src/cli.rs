@@ -286,6 +286,13 @@ fn start_log(command: &Command, global: &Global) -> Outcome {
     let filter = EnvFilter::try_new(&directives)
         .map_err(|error| Failure::usage(format!("CIDRA_LOG: {directives:?} is no filter: {error}")))?;
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let log = log.with_filter_reloading();
+    let handle = log.reload_handle();
+    crate::node::log_is_changed_by(move |directives| {
+        let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    });
+    log.init();
     Ok(())
 }

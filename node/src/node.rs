@@ -11,6 +11,7 @@ mod handover;
 mod listing;
 mod read;
 mod tarball;
+mod verbosity;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub use handover::Settled;
 pub use listing::{Kind, Listed, Listing};
 pub use read::Resolved;
 pub use tarball::Tarball;
+pub use verbosity::{change_log, log_directives, log_is_changed_by};
 
 /// A node. Clones are handles of the same one.
 #[derive(Clone)]
