@@ -21,6 +21,7 @@ mod framing;
 mod get;
 mod handover;
 mod id;
+mod key;
 mod ls;
 mod metrics;
 mod multipart;
@@ -137,6 +138,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("files/write", post(files::write)),
         ("get", post(get::get)),
         ("id", post(id::id)),
+        ("key/gen", post(key::generate)),
+        ("key/import", post(key::import)),
+        ("key/list", post(key::list)),
+        ("key/ls", post(key::list)),
+        ("key/rename", post(key::rename)),
+        ("key/rm", post(key::remove)),
         ("log/level", post(diagnosis::level)),
         ("log/ls", post(diagnosis::subsystems)),
         ("ls", post(ls::ls)),
@@ -170,9 +177,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
     ]
 }
 
-/// Those of callers on this machine alone: they name its files.
+/// Those of callers on this machine alone: they name its files, or are told its secrets.
 fn local_routes() -> Vec<(&'static str, MethodRouter<Node>)> {
-    vec![("cidra/send", post(send::send))]
+    vec![("cidra/key/export", post(key::export)), ("cidra/send", post(send::send))]
 }
 
 async fn unknown() -> impl IntoResponse {

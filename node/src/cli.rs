@@ -22,6 +22,7 @@ mod files;
 mod get;
 mod health;
 mod id;
+mod key;
 mod ls;
 mod network;
 mod output;
@@ -197,6 +198,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Get(arguments) => get::run(arguments, session).await,
         Command::Health(_) => health::run(session).await,
         Command::Id(arguments) => id::run(arguments, session).await,
+        Command::Key(arguments) => key::run(arguments, session).await,
         Command::Ls(arguments) => ls::run(arguments, session).await,
         Command::Pin(arguments) => pin::run(arguments, session).await,
         Command::Ping(arguments) => ping::run(arguments, session).await,

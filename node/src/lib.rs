@@ -8,6 +8,7 @@ pub mod download;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod keys;
 pub mod metrics;
 pub mod network;
 pub mod node;

@@ -30,6 +30,7 @@ use crate::add::{Import, ImportError, ImportOptions};
 use crate::config::{Config, DenyListError, DenyLists, Routing, Strategy, is_public_introducer};
 use crate::download::{Crowd, Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 pub use crate::network::SwarmKey;
 use crate::network::{self, Network};
@@ -55,6 +56,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     settings: Settings,
     keypair: Keypair,
+    keys: Keys,
     store: Store,
     guests: Arc<Guests>,
     pool: Pool,
@@ -122,6 +124,7 @@ impl Node {
         let bootstrap = settings.bootstrap.clone().unwrap_or_else(|| settings.config.bootstrap.peers.clone());
         let bootstrap = bootstrap.into_iter().filter(|peer| !(is_private && is_public_introducer(peer))).collect();
         Ok(Self(Arc::new(Inner {
+            keys: Keys::new(repository.keys(), keypair.clone()),
             keypair,
             guests: Arc::new(Guests::new(store.clone())),
             store,
@@ -183,6 +186,11 @@ impl Node {
     /// Who it is.
     pub fn keypair(&self) -> &Keypair {
         &self.0.keypair
+    }
+
+    /// The keys of names.
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
     /// Its name in the network.

@@ -79,6 +79,11 @@ impl Repository {
         self.path.join("identity.key")
     }
 
+    /// The keys of names.
+    pub fn keys(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+
     /// The key of a private network, where this is in one.
     pub fn swarm_key(&self) -> PathBuf {
         self.path.join("swarm.key")

@@ -104,7 +104,7 @@ fn content_ships_no_world(source: &Source) -> Vec<String> {
 const LAYERS: [&[&str]; 6] =
     [&["main", "cli"], &["api", "gateway"], &["add", "download", "node"], &["network"], &["store"], &["pool", "http"]];
 /// The folder and what stands in it, and the counters.
-const EVERYWHERE: [&str; 4] = ["config", "identity", "metrics", "repository"];
+const EVERYWHERE: [&str; 5] = ["config", "identity", "keys", "metrics", "repository"];
 
 fn node_has_layers(source: &Source) -> Vec<String> {
     let module = source.module();

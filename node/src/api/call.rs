@@ -190,8 +190,8 @@ impl Call {
     pub(super) fn cid_form(&self) -> Result<CidForm, Failure> {
         let base = match self.text("cid-base")? {
             None => None,
-            Some(name) => match BASES.iter().find(|(known, _)| *known == name) {
-                Some((_, base)) => Some(*base),
+            Some(name) => match multibase(name) {
+                Some(base) => Some(base),
                 None => return Err(Failure::usage(format!("option cid-base: {name:?} is no multibase"))),
             },
         };
@@ -245,6 +245,11 @@ const BASES: [(&str, Base); 12] = [
     ("base64url", Base::Base64Url),
     ("base64", Base::Base64),
 ];
+
+/// A base by its name.
+pub(super) fn multibase(name: &str) -> Option<Base> {
+    BASES.iter().find(|(known, _)| *known == name).map(|(_, base)| *base)
+}
 
 /// One-letter options that callers with curl use.
 const LONG_NAMES: [(&str, &str); 1] = [("enc", "encoding")];

@@ -16,7 +16,7 @@ use super::failure::{Exit, Failure, Outcome};
 use super::units::parse_duration;
 use super::warn;
 use super::{
-    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, ls, network, pin, ping, refs,
+    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, key, ls, network, pin, ping, refs,
     repo, resolve, routing, send, shutdown, stats, swarm, version,
 };
 use crate::config::multiaddr;
@@ -142,6 +142,7 @@ pub(super) enum Command {
     Get(get::Arguments),
     Health(health::Arguments),
     Id(id::Arguments),
+    Key(key::Arguments),
     Ls(ls::Arguments),
     Network(network::Arguments),
     Pin(pin::Arguments),

@@ -51,6 +51,7 @@ const fn running(command: &'static str, arguments: &'static str, json: Json) -> 
 
 use Json::{As, AsWith, Fields, Nothing, Refused};
 
+const KEPT: &[&str] = &["key gen shown", "key rename shown kept --force"];
 const PINNED: &[&str] = &["pin add {file}"];
 const UPDATABLE: &[&str] = &["block put lonely", "pin add {lonely}", "pin rm {lonely}", "pin add {file}"];
 const MADE: &[&str] = &["files rm -r --force /made", "files mkdir -p /made/here"];
@@ -101,6 +102,12 @@ pub(crate) const ROWS: &[Row] = &[
     row("get", "{root} -o {out}", Fields(&["Event"])),
     running("health", "", Fields(&["Event"])),
     row("id", "", As("id")),
+    Row { before: KEPT, ..row("key export", "kept -o {out}", Fields(&["Event", "Name", "Path"])) },
+    row("key gen", "{out}", As("key/gen?arg={out}")),
+    row("key import", "{out} {pem} --format pem-pkcs8-cleartext", Fields(&["Id", "Name"])),
+    row("key list", "", As("key/list")),
+    Row { before: &["key gen was"], ..row("key rename", "was {out}", As("key/rename?arg=was&arg={out}")) },
+    Row { before: &["key gen gone"], ..row("key rm", "gone", As("key/rm?arg=gone")) },
     row("ls", "{root}", Fields(&["Hash", "Name", "Size", "Type"])),
     row("network new", "", Fields(&["Event", "Key"])),
     row("pin add", "{file}", As("pin/add?arg={file}")),

@@ -47,6 +47,11 @@ pub(crate) struct Stage<'a> {
     outs: AtomicUsize,
 }
 
+/// The private key that has the same byte 32 times.
+const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEIBERERERERERERERERERERERERERERERERERERERERER\n\
+    -----END PRIVATE KEY-----\n";
+
 impl<'a> Stage<'a> {
     pub(crate) fn new(holder: Holder, neighbour: &'a Neighbour) -> Stage<'a> {
         let repository = Repository::new();
@@ -56,6 +61,7 @@ impl<'a> Stage<'a> {
             fs::write(folder.join(name), name).expect("the test's own folder");
         }
         fs::write(repository.file("lonely"), "nothing protects this").expect("the test's own folder");
+        fs::write(repository.file("some.pem"), PEM).expect("the test's own folder");
         let root = repository.add(&folder);
         let file = repository.add(&folder.join("a"));
         repository.cidra(["dag", "export", &root]).output_to(&repository.file("root.car")).run().success();
@@ -114,6 +120,7 @@ impl<'a> Stage<'a> {
             ("{address}", self.neighbour.daemon.address()),
             ("{folder}", "folder"),
             ("{car}", "root.car"),
+            ("{pem}", "some.pem"),
             ("{lonely}", &self.lonely),
         ] {
             words = words.replace(name, value);

@@ -57,12 +57,15 @@ fn each_command_does_the_same_whoever_holds_the_repository() {
 type Printed = Mutex<BTreeMap<&'static str, BTreeSet<String>>>;
 
 /// What these print has the repository, its node, its peers or its bootstrap list in it.
-const OWN: [&str; 14] = [
+const OWN: [&str; 17] = [
     "bootstrap",
     "bootstrap list",
     "bootstrap rm",
     "get",
     "id",
+    "key gen",
+    "key list",
+    "key rename",
     "network new",
     "ping",
     "refs local",
