@@ -11,9 +11,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use cidra_content::ipns::Name;
+use cidra_content::ipns::{Claim, Name};
 use data_encoding::BASE32_NOPAD;
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, PublicKey};
 
 pub use self::secret::{KeyKind, Secret, SecretError};
 use crate::repository::write_atomically;
@@ -46,6 +46,11 @@ impl Key {
 /// The name of a key pair.
 pub fn name_of(keypair: &Keypair) -> Name {
     Name::of_public_key(&keypair.public().encode_protobuf())
+}
+
+/// Whether a signature is by the key that is said to have made it.
+pub fn is_signed(claim: Claim<'_>) -> bool {
+    PublicKey::try_decode_protobuf(claim.public_key).is_ok_and(|key| key.verify(claim.message, claim.signature))
 }
 
 /// What came of giving a key another label.

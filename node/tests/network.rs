@@ -16,3 +16,5 @@ mod stranger;
 mod strangers;
 #[path = "network/trust.rs"]
 mod trust;
+#[path = "network/values.rs"]
+mod values;

@@ -69,6 +69,11 @@ pub(super) enum Command {
     ListenAddresses {
         reply: oneshot::Sender<Vec<Multiaddr>>,
     },
+    /// The peers of each DHT that are nearest to a key.
+    Nearest {
+        key: Vec<u8>,
+        reply: mpsc::Sender<Closest>,
+    },
     OpenSession {
         root: Cid,
         order: Order,

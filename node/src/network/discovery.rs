@@ -5,6 +5,7 @@
 
 pub(super) mod announcer;
 mod behaviour;
+mod held;
 pub(super) mod known_peers;
 mod names;
 pub(super) mod provide;
@@ -14,6 +15,7 @@ pub(super) mod rejoin;
 pub(super) mod side;
 pub(super) mod sweeper;
 mod table;
+mod values;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -92,7 +94,7 @@ impl Dht {
         if hopeful && self.is_empty() {
             return self.waiting.push(Waiting { query, until: Instant::now() + HOPE });
         }
-        self.start_providers(query);
+        self.start(query);
     }
 
     /// Whether the exchange's search for this block goes on.
@@ -148,6 +150,16 @@ impl Dht {
         }
     }
 
+    /// Looks for the peers nearest to a key; the sender is dropped when there is nobody.
+    pub(super) fn find_nearest(&mut self, key: Vec<u8>, reply: mpsc::Sender<Closest>, hopeful: bool) {
+        let query = Query::Nearest { key, reply };
+        match self.is_empty() {
+            true if hopeful => self.waiting.push(Waiting { query, until: Instant::now() + HOPE }),
+            true => {}
+            false => self.start(query),
+        }
+    }
+
     /// Whether somebody waits for an answer.
     pub(super) fn is_looking_up(&self) -> bool {
         !self.queries.is_empty() || !self.waiting.is_empty() || self.kad.iter_queries().next().is_some()
@@ -165,6 +177,12 @@ impl Dht {
             Event::InboundRequest { request: InboundRequest::AddProvider { record: Some(record) } } => {
                 let located = locate(&record.provider);
                 self.keep_record(record, located);
+                vec![]
+            }
+            Event::InboundRequest { request: InboundRequest::PutRecord { record: Some(record), source, .. } } => {
+                if !self.kad.store_mut().keep_value(&record) {
+                    tracing::debug!(peer = %source, "refused a value that is not proven, or not better than the one here");
+                }
                 vec![]
             }
             Event::OutboundQueryProgressed { id, result, step, stats } => {
@@ -215,6 +233,11 @@ impl Dht {
                 let _ = reply.send(Ok(Closest { side: self.side, peers, here, is_whole, requests })); // nobody waits
                 vec![]
             }
+            (Query::Nearest { reply, .. }, QueryResult::GetClosestPeers(result)) => {
+                let peers = peers_of(result).into_iter().map(|info| self.provider(info)).collect();
+                let _ = reply.try_send(Closest { side: self.side, peers, here: vec![], is_whole: true, requests }); // nobody waits
+                vec![]
+            }
             (Query::Peer { peer, reply }, QueryResult::GetClosestPeers(result)) => {
                 let found = peers_of(result).into_iter().find(|info| info.peer_id == peer);
                 let found = found.map(|info| self.provider(info).addresses).filter(|found| !found.is_empty());
@@ -225,7 +248,7 @@ impl Dht {
                 vec![]
             }
             (query @ Query::Providers { .. }, _) if query.deserves_another_try() && !self.is_empty() => {
-                self.start_providers(query.again());
+                self.start(query.again());
                 vec![]
             }
             (query, _) => query.end(),
@@ -263,9 +286,14 @@ impl Dht {
         }
     }
 
-    fn start_providers(&mut self, query: Query) {
-        let Some(cid) = query.cid() else { return };
-        let id = self.kad.get_providers(key(&cid));
+    fn start(&mut self, query: Query) {
+        let id = match &query {
+            Query::Nearest { key, .. } => self.kad.get_closest_peers(key.clone()),
+            query => match query.cid() {
+                Some(cid) => self.kad.get_providers(key(&cid)),
+                None => return,
+            },
+        };
         self.queries.insert(id, query);
     }
 

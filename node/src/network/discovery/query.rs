@@ -12,9 +12,26 @@ use super::Side;
 
 /// One look-up.
 pub(super) enum Query {
-    Closest { reply: oneshot::Sender<Result<Closest, ProvideError>>, until: Option<Instant>, is_whole: bool },
-    Peer { peer: PeerId, reply: mpsc::Sender<Vec<Multiaddr>> },
-    Providers { cid: Cid, finder: Finder, found: BTreeSet<PeerId>, again: bool },
+    Closest {
+        reply: oneshot::Sender<Result<Closest, ProvideError>>,
+        until: Option<Instant>,
+        is_whole: bool,
+    },
+    /// For telling them a value, or asking them for one.
+    Nearest {
+        key: Vec<u8>,
+        reply: mpsc::Sender<Closest>,
+    },
+    Peer {
+        peer: PeerId,
+        reply: mpsc::Sender<Vec<Multiaddr>>,
+    },
+    Providers {
+        cid: Cid,
+        finder: Finder,
+        found: BTreeSet<PeerId>,
+        again: bool,
+    },
 }
 
 /// The peers of a DHT that are nearest to a key, and where to tell them that this node is.
@@ -86,6 +103,7 @@ impl Query {
     /// Whether nobody waits for more of it.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
+            Self::Nearest { reply, .. } => reply.is_closed(),
             Self::Peer { reply, .. } => reply.is_closed(),
             Self::Closest { reply, .. } => reply.is_closed(),
             Self::Providers { finder: Finder::Exchange, .. } => false,

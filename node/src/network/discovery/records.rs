@@ -2,7 +2,7 @@
 //!
 //! Kademlia wants them at hand, synchronously; they lie in memory, ordered by their distance from this node, so that what a
 //! full table gives up first is what others are nearer to. A log on disk, written by a thread of its own, brings them back
-//! after a restart. Values (IPNS and the like) are not kept.
+//! after a restart. Values (records of names) are kept in memory alone.
 
 mod log;
 
@@ -12,12 +12,14 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cidra_content::ipns::Moment;
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{KBucketKey, ProviderRecord, Record, RecordKey};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use self::log::{Entry, Log};
+use super::held::Held;
 use crate::config::DenyLists;
 
 /// Provider records with limits, kept across restarts.
@@ -28,6 +30,7 @@ pub(in crate::network) struct Records {
     records: usize,
     own_addresses: Vec<Multiaddr>,
     deny: DenyLists,
+    held: Held,
     log: Option<Log>,
 }
 
@@ -55,6 +58,7 @@ impl Records {
             records: 0,
             own_addresses: vec![],
             deny: DenyLists::default(),
+            held: Held::default(),
             log: None,
         };
         let Some(file) = file else { return Ok(records) };
@@ -70,6 +74,11 @@ impl Records {
     /// What these lists deny is not kept, and not told.
     pub(in crate::network) fn deny(&mut self, lists: DenyLists) {
         self.deny = lists;
+    }
+
+    /// Keeps a value that somebody brought, if it is proven and better than the one that is here.
+    pub(in crate::network) fn keep_value(&mut self, record: &Record) -> bool {
+        self.held.put(self.here, &record.key, &record.value, moment(SystemTime::now()))
     }
 
     /// Whose table it is.
@@ -102,6 +111,7 @@ impl Records {
 
     /// Forgets what is no longer valid. Takes as long as there are records; called every few minutes.
     pub(in crate::network) fn expire(&mut self, now: SystemTime) {
+        self.held.expire(moment(now));
         let now = seconds(now);
         let mut gone = vec![];
         self.keys.retain(|_, providers| {
@@ -201,8 +211,8 @@ impl RecordStore for Records {
     type RecordsIter<'a> = std::iter::Empty<Cow<'a, Record>>;
     type ProvidedIter<'a> = std::iter::Empty<Cow<'a, ProviderRecord>>;
 
-    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
-        None
+    fn get(&self, key: &RecordKey) -> Option<Cow<'_, Record>> {
+        self.held.get(self.here, key, moment(SystemTime::now()))
     }
 
     fn put(&mut self, _: Record) -> Result<()> {
@@ -285,6 +295,10 @@ impl Records {
 
 /// What the DHT answers with at most.
 const IN_AN_ANSWER: usize = libp2p::kad::K_VALUE.get();
+
+fn moment(time: SystemTime) -> Moment {
+    Moment::after_1970(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

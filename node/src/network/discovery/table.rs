@@ -32,7 +32,7 @@ impl Dht {
         }
         if !self.is_empty() {
             for waiting in std::mem::take(&mut self.waiting) {
-                self.start_providers(waiting.query);
+                self.start(waiting.query);
             }
         }
     }

@@ -53,6 +53,7 @@ impl Driver {
                 blocks.limits.limit_session(session, rate);
             }
             Command::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
+            Command::Nearest { key, reply } => self.find_nearest(key, reply),
             Command::OpenSession { root, order, holders, reply } => self.open(root, order, holders, reply, now),
             Command::OpenStream { peer, protocol, reply } => self.open_stream(peer, protocol, reply),
             Command::Peers { reply } => drop(reply.send(self.connections.infos())),
@@ -87,11 +88,22 @@ impl Driver {
         }
     }
 
-    pub(super) fn find_providers(&mut self, cid: Cid, finder: Finder) {
+    /// Whether nobody is known yet to ask, and somebody may come.
+    fn is_hopeful(&mut self) -> bool {
         let local = self.mdns.as_ref().is_some_and(Mdns::is_at_work);
-        let behaviour = self.swarm.behaviour_mut();
-        let is_alone = behaviour.dhts().all(|dht| dht.is_empty());
-        let hopeful = is_alone && (self.bootstrap.is_hopeful() || local || self.connections.len() > 0);
+        let is_alone = self.swarm.behaviour_mut().dhts().all(|dht| dht.is_empty());
+        is_alone && (self.bootstrap.is_hopeful() || local || self.connections.len() > 0)
+    }
+
+    fn find_nearest(&mut self, key: Vec<u8>, reply: mpsc::Sender<Closest>) {
+        let hopeful = self.is_hopeful();
+        for dht in self.swarm.behaviour_mut().dhts() {
+            dht.find_nearest(key.clone(), reply.clone(), hopeful);
+        }
+    }
+
+    pub(super) fn find_providers(&mut self, cid: Cid, finder: Finder) {
+        let hopeful = self.is_hopeful();
         let mut asked = false;
         if self.config.deny_lists.current().block(&cid).is_some() {
             if let (Finder::Exchange, Some(blocks)) = (finder, &mut self.blocks) {
@@ -99,7 +111,7 @@ impl Driver {
             }
             return;
         }
-        for dht in behaviour.dhts() {
+        for dht in self.swarm.behaviour_mut().dhts() {
             dht.find_providers(cid, finder.clone(), hopeful);
             asked = true;
         }
