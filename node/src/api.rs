@@ -25,6 +25,7 @@ mod key;
 mod ls;
 mod metrics;
 mod multipart;
+mod name;
 pub mod outlet;
 mod pin;
 mod ping;
@@ -40,6 +41,7 @@ mod swarm;
 mod trailing;
 pub mod tree;
 mod upload;
+mod value;
 mod walk;
 mod wishes;
 
@@ -122,7 +124,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("dag/stat", post(dag::stat)),
         ("dht/findpeer", post(routing::find_peer)),
         ("dht/findprovs", post(routing::find_providers)),
+        ("dht/get", post(value::get)),
         ("dht/provide", post(routing::provide)),
+        ("dht/put", post(value::put)),
         ("diag/sys", post(diagnosis::system)),
         ("files/chcid", post(files::chcid)),
         ("files/chmod", post(files::chmod)),
@@ -147,6 +151,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("log/level", post(diagnosis::level)),
         ("log/ls", post(diagnosis::subsystems)),
         ("ls", post(ls::ls)),
+        ("name/inspect", post(name::inspect)),
+        ("name/publish", post(name::publish)),
+        ("name/resolve", post(name::resolve)),
         ("pin/add", post(pin::add)),
         ("pin/ls", post(pin::ls)),
         ("pin/rm", post(pin::rm)),
@@ -163,7 +170,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Node>)> {
         ("resolve", post(dag::resolve_path)),
         ("routing/findpeer", post(routing::find_peer)),
         ("routing/findprovs", post(routing::find_providers)),
+        ("routing/get", post(value::get)),
         ("routing/provide", post(routing::provide)),
+        ("routing/put", post(value::put)),
         ("shutdown", post(id::shutdown)),
         ("stats/bw", post(stats::bandwidth)),
         ("stats/repo", post(repo::stat)),

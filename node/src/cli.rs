@@ -24,6 +24,7 @@ mod health;
 mod id;
 mod key;
 mod ls;
+mod name;
 mod network;
 mod output;
 mod pin;
@@ -200,6 +201,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Outcome {
         Command::Id(arguments) => id::run(arguments, session).await,
         Command::Key(arguments) => key::run(arguments, session).await,
         Command::Ls(arguments) => ls::run(arguments, session).await,
+        Command::Name(arguments) => name::run(arguments, session).await,
         Command::Pin(arguments) => pin::run(arguments, session).await,
         Command::Ping(arguments) => ping::run(arguments, session).await,
         Command::Refs(arguments) => refs::run(arguments, session).await,
@@ -245,6 +247,7 @@ impl Command {
                 | Self::Files(_)
                 | Self::Get(_)
                 | Self::Ls(_)
+                | Self::Name(_)
                 | Self::Pin(_)
                 | Self::Refs(_)
                 | Self::Resolve(_)

@@ -12,7 +12,7 @@ mod body;
 mod car;
 mod file;
 mod folder;
-mod names;
+mod named;
 mod node_page;
 mod page;
 mod redirect;
@@ -38,7 +38,6 @@ use crate::download::{FetchError, FetchOptions};
 use crate::http::Keeping;
 use crate::node::{Node, Resolved};
 use asked::Asked;
-use names::Names;
 use refusal::Refusal;
 use route::{Route, Target};
 pub use serve::{ServeError, serve};
@@ -47,7 +46,6 @@ pub use serve::{ServeError, serve};
 struct Gateway {
     node: Node,
     config: config::Gateway,
-    names: Names,
     /// Places for requests.
     room: Arc<Semaphore>,
 }
@@ -61,8 +59,7 @@ type Answer = Result<Response, Refusal>;
 impl Gateway {
     fn new(node: Node) -> Self {
         let config = node.config().gateway.clone();
-        let names = Names::new(node.settings().names.clone());
-        Self { node, config, names, room: Arc::new(Semaphore::new(MAX_REQUESTS)) }
+        Self { node, config, room: Arc::new(Semaphore::new(MAX_REQUESTS)) }
     }
 
     /// Answers a request, whatever it is.
@@ -97,7 +94,9 @@ impl Gateway {
 
     async fn respond(&self, asked: &Asked) -> Answer {
         match self.route(asked).await? {
-            Route::Redirect(location) => Ok(answer::redirect(StatusCode::MOVED_PERMANENTLY, &location)),
+            Route::Moved(location) => Ok(answer::redirect(StatusCode::MOVED_PERMANENTLY, &location)),
+            Route::Record(record) => Ok(named::show(asked, &record)),
+            Route::Redirect(location) => Ok(answer::redirect(StatusCode::FOUND, &location)),
             Route::Welcome => Ok(page::welcome()),
             Route::Content(target) => self.show(asked, &target).await,
         }

@@ -10,6 +10,7 @@ pub mod http;
 pub mod identity;
 pub mod keys;
 pub mod metrics;
+pub mod names;
 pub mod network;
 pub mod node;
 pub mod pool;

@@ -32,6 +32,7 @@ use crate::download::{Crowd, Download, FetchError, FetchOptions};
 use crate::identity::{self, IdentityError};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::names::Names;
 pub use crate::network::SwarmKey;
 use crate::network::{self, Network};
 use crate::pool::Pool;
@@ -57,6 +58,7 @@ struct Inner {
     settings: Settings,
     keypair: Keypair,
     keys: Keys,
+    names: Names,
     store: Store,
     guests: Arc<Guests>,
     pool: Pool,
@@ -125,6 +127,7 @@ impl Node {
         let bootstrap = bootstrap.into_iter().filter(|peer| !(is_private && is_public_introducer(peer))).collect();
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(repository.keys(), keypair.clone()),
+            names: Names::new(settings.names.clone(), repository.names()),
             keypair,
             guests: Arc::new(Guests::new(store.clone())),
             store,
@@ -191,6 +194,11 @@ impl Node {
     /// The keys of names.
     pub fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    /// What it knows of names.
+    pub fn names(&self) -> &Names {
+        &self.0.names
     }
 
     /// Its name in the network.

@@ -84,6 +84,11 @@ impl Repository {
         self.path.join("keys")
     }
 
+    /// The records of names that this node published or was given.
+    pub fn names(&self) -> PathBuf {
+        self.path.join("names")
+    }
+
     /// The key of a private network, where this is in one.
     pub fn swarm_key(&self) -> PathBuf {
         self.path.join("swarm.key")

@@ -4,6 +4,8 @@
 mod hostile;
 #[path = "gateway/house.rs"]
 mod house;
+#[path = "gateway/names.rs"]
+mod names;
 #[path = "gateway/native.rs"]
 mod native;
 #[path = "gateway/path.rs"]

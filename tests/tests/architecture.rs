@@ -101,8 +101,14 @@ fn content_ships_no_world(source: &Source) -> Vec<String> {
 }
 
 /// The modules of `node` from the top to the bottom: each names itself, those below it, and `EVERYWHERE`.
-const LAYERS: [&[&str]; 6] =
-    [&["main", "cli"], &["api", "gateway"], &["add", "download", "node"], &["network"], &["store"], &["pool", "http"]];
+const LAYERS: [&[&str]; 6] = [
+    &["main", "cli"],
+    &["api", "gateway"],
+    &["add", "download", "names", "node"],
+    &["network"],
+    &["store"],
+    &["pool", "http"],
+];
 /// The folder and what stands in it, and the counters.
 const EVERYWHERE: [&str; 5] = ["config", "identity", "keys", "metrics", "repository"];
 

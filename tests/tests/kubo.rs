@@ -14,6 +14,7 @@ fn over_tcp_with_tls() {
     scene.folder();
     scene.kubo_sees_one_of_theirs();
     scene.kubo_finds_our_announcement();
+    scene.names_lead_across();
     scene.what_nobody_has_ends_in_words();
     scene.end();
 }
@@ -109,6 +110,39 @@ impl Scene {
             }
             assert!(begin.elapsed() < FETCH, "Kubo finds only {:?}", found.lines());
         }
+    }
+
+    /// Over the DHT of local networks; of both kinds of keys.
+    fn names_lead_across(&self) {
+        let empty = "/ipfs/bafkqaaa";
+        let file = self.ours.file("named");
+        sample::file(&file, 1000, 6);
+        let path = format!("/ipfs/{}", self.ours.add(&file));
+        for (key, kind) in [("small", "ed25519"), ("large", "rsa")] {
+            self.ours.cidra(["key", "gen", "--type", kind, key]).run().success();
+            for value in [empty, &path] {
+                let name = self.ours.cidra(["name", "publish", "-Q", "--resolve=false", "--key", key, value]).run();
+                let name = name.success().text().to_owned();
+                let resolved = self.kubo.ipfs(["name", "resolve", "--nocache", &name]).limit(FETCH).run().success();
+                assert_eq!(resolved.text(), value, "{kind}");
+            }
+        }
+        self.kubo.ipfs(["key", "gen", "theirs"]).run().success();
+        for value in [empty, &path] {
+            let name = self.kubo.ipfs(["name", "publish", "-Q", "--resolve=false", "--key=theirs", value]).limit(FETCH);
+            let name = name.run().success().text().to_owned();
+            let resolved = self.ours.cidra(["name", "resolve", "--nocache", &name]).limit(FETCH).run().success();
+            assert_eq!(resolved.text(), value);
+        }
+        // A key goes over with all that its name stands for.
+        self.ours.cidra(["key", "export", "small", "-o", "small.key"]).run().success();
+        let key = self.ours.file("small.key");
+        let imported = self.kubo.ipfs(["key", "import", "ours"]).arg(&key).run().success().text().to_owned();
+        assert!(self.ours.cidra(["key", "list", "-l"]).run().success().text().contains(&imported));
+        let published = self.kubo.ipfs(["name", "publish", "-Q", "--resolve=false", "--key=ours", empty]).limit(FETCH);
+        assert_eq!(published.run().success().text(), imported);
+        let ours = self.ours.cidra(["name", "resolve", "--nocache", &imported]).limit(FETCH).run().success();
+        assert_eq!(ours.text(), empty);
     }
 
     fn what_nobody_has_ends_in_words(&self) {

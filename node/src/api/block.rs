@@ -18,7 +18,7 @@ use crate::node::Node;
 
 pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let options = call.fetch_options()?;
-    let cid = node.resolve(&call.path()?, &options).await?;
+    let cid = node.resolve(&call.path(&node).await?, &options).await?;
     let data = node.block(&cid, &options).await?.into_data();
     let shape = Shape::bytes("application/vnd.ipld.raw", Some(data.len() as u64));
     stream(&call, shape, |output| async move {
@@ -30,7 +30,7 @@ pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer 
 
 pub(super) async fn stat(State(node): State<Node>, Piped(call): Piped) -> Answer {
     let options = call.fetch_options()?;
-    let cid = node.resolve(&call.path()?, &options).await?;
+    let cid = node.resolve(&call.path(&node).await?, &options).await?;
     let block = node.block(&cid, &options).await?;
     Ok(one(&json!({"Key": call.cid_form()?.text(&cid), "Size": block.data().len()})))
 }

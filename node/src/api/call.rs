@@ -12,15 +12,17 @@ use cid::multibase::Base;
 use cidra_content::block::DAG_PB;
 use cidra_content::exchange::Order;
 use cidra_content::hash::Function;
-use cidra_content::path::ContentPath;
+use cidra_content::path::{ContentPath, NamePath};
 use libp2p::{Multiaddr, PeerId};
 use percent_encoding::percent_decode_str;
 
 use super::answer::Failure;
 use super::id::LIBP2P_KEY;
+use super::name::{of_name, resolving};
 use super::upload::{Piece, Upload};
 use crate::config::Rate;
 use crate::download::FetchOptions;
+use crate::node::Node;
 
 /// What was called, apart from a body.
 #[derive(Clone, Debug, Default)]
@@ -108,14 +110,27 @@ impl Call {
         }
     }
 
-    /// The arguments as content paths.
-    pub(super) fn paths(&self) -> Result<Vec<ContentPath>, Failure> {
-        self.arguments("ipfs-path")?.iter().map(|text| content_path(text)).collect()
+    /// The arguments as content paths, names resolved.
+    pub(super) async fn paths(&self, node: &Node) -> Result<Vec<ContentPath>, Failure> {
+        let mut paths = vec![];
+        for text in self.arguments("ipfs-path")? {
+            paths.push(self.content(node, text).await?);
+        }
+        Ok(paths)
     }
 
-    /// The only argument as a content path.
-    pub(super) fn path(&self) -> Result<ContentPath, Failure> {
-        content_path(self.argument("ipfs-path")?)
+    /// The only argument as a content path, its name resolved.
+    pub(super) async fn path(&self, node: &Node) -> Result<ContentPath, Failure> {
+        self.content(node, self.argument("ipfs-path")?).await
+    }
+
+    /// A text as a content path, its name resolved.
+    pub(super) async fn content(&self, node: &Node, text: &str) -> Result<ContentPath, Failure> {
+        let Some(path) = NamePath::parse(text).map_err(|error| Failure::misused(&error))? else {
+            return content_path(text);
+        };
+        let named = node.resolve_name(&path, &resolving(self)?).await;
+        named.map(|named| named.content).map_err(of_name)
     }
 
     /// The only argument as a peer id.

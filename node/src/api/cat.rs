@@ -14,7 +14,7 @@ use crate::node::Node;
 
 /// `offset` and `length` count over all files named, one after the other.
 pub(super) async fn cat(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let paths = call.paths()?;
+    let paths = call.paths(&node).await?;
     let options = call.fetch_options()?;
     let mut skip = unsigned(&call, "offset")?.unwrap_or(0);
     let mut left = unsigned(&call, "length")?.unwrap_or(u64::MAX);

@@ -185,7 +185,7 @@ pub(super) async fn send_end(output: &Output, result: Result<(), &Failure>) {
 ///
 /// With an outlet the note `{"Place"}` asks where a file is to be written, whose size it gives, and `{"Placed"}` where it stands.
 pub(super) async fn get(State(node): State<Node>, outlet: Option<Extension<Outlet>>, call: Call) -> Answer {
-    let path = call.path()?;
+    let path = call.path(&node).await?;
     let options = FetchOptions { order: Order::Any, ..call.fetch_options()? };
     let form = call.cid_form()?;
     let cid = node.resolve(&path, &options).await?;
@@ -316,7 +316,7 @@ pub(super) async fn health(State(node): State<Node>) -> Answer {
 /// What a path names: `{"Hash", "Type", "Size"}`.
 pub(super) async fn stat(State(node): State<Node>, call: Call) -> Answer {
     let options = call.fetch_options()?;
-    let cid = node.resolve(&call.path()?, &options).await?;
+    let cid = node.resolve(&call.path(&node).await?, &options).await?;
     let entity = node.entity(&cid, &options).await?;
     let kind = match entity {
         Entity::Directory(_) | Entity::Shard(_) => "directory",

@@ -23,7 +23,7 @@ use crate::node::Node;
 
 /// The node at a path, or a value within one, in another codec.
 pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let path = call.path()?;
+    let path = call.path(&node).await?;
     let options = call.fetch_options()?;
     let codec = codec_argument("output-codec", call.text("output-codec")?.unwrap_or("dag-json"))?;
     let found = node.follow(&path, &options).await?;
@@ -81,7 +81,7 @@ fn refuse_big_blocks(call: &Call) -> Result<(), Failure> {
 
 /// The block that a path leads to, and what is left of it.
 pub(super) async fn resolve(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let path = call.path()?;
+    let path = call.path(&node).await?;
     let found = node.follow(&path, &call.fetch_options()?).await?;
     let form = call.cid_form_like(&path.cid)?;
     Ok(one(&json!({"Cid": link(&found.cid, &form), "RemPath": remaining(&found.rest)})))
@@ -89,7 +89,7 @@ pub(super) async fn resolve(State(node): State<Node>, Piped(call): Piped) -> Ans
 
 /// A path with everything that can be resolved put into its CID.
 pub(super) async fn resolve_path(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let path = call.path()?;
+    let path = call.path(&node).await?;
     let found = node.follow(&path, &call.fetch_options()?).await?;
     let form = call.cid_form_like(&path.cid)?;
     Ok(one(&json!({"Path": format!("/ipfs/{}{}", form.text(&found.cid), remaining(&found.rest))})))

@@ -12,7 +12,7 @@ use crate::node::Node;
 /// Entries are named from the last name of the path that was asked for. Kubo's `archive` asks for the same bytes;
 /// compressing them is left to the caller.
 pub(super) async fn get(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let path = call.path()?;
+    let path = call.path(&node).await?;
     let options = FetchOptions { order: Order::Any, ..call.fetch_options()? };
     if call.is("compress")? || call.text("compression-level")?.is_some() {
         return Err(Failure::usage("compress: this node sends plain TAR; compress it on your side"));

@@ -15,7 +15,7 @@ use crate::node::{Kind, Listed, Node};
 /// One object with all folders, or with `stream` one for each entry. As in Kubo, children are looked into unless neither their
 /// types nor their sizes are wanted.
 pub(super) async fn ls(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let paths = call.paths()?;
+    let paths = call.paths(&node).await?;
     let names = call.arguments("ipfs-path")?.to_vec();
     let options = call.fetch_options()?;
     let form = call.cid_form()?;

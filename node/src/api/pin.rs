@@ -22,7 +22,7 @@ pub(super) use verify::verify;
 
 /// Fetches what is missing. With `progress`, tells how far it is.
 pub(super) async fn add(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let paths = call.paths()?;
+    let paths = call.paths(&node).await?;
     let options = call.fetch_options()?;
     let form = call.cid_form()?;
     let wish = Wish { recursive: call.flag("recursive")?.unwrap_or(true), name: pin_name(&call, "name")? };
@@ -99,7 +99,7 @@ pub(super) fn pin_name(call: &Call, option: &str) -> Result<Option<String>, Fail
 const MAX_NAME: usize = 255;
 
 pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
-    let paths = call.paths()?;
+    let paths = call.paths(&node).await?;
     let options = call.fetch_options()?;
     let form = call.cid_form()?;
     let recursive = call.flag("recursive")?.unwrap_or(true);
@@ -120,7 +120,7 @@ pub(super) async fn rm(State(node): State<Node>, Piped(call): Piped) -> Answer {
 
 /// Pins another DAG in the place of one that is pinned: under its name, and what they share is there already.
 pub(super) async fn update(State(node): State<Node>, call: Call) -> Answer {
-    let paths = call.paths()?;
+    let paths = call.paths(&node).await?;
     let [from, to] = &paths[..] else {
         return Err(Failure::usage(format!(
             "what is pinned and what is to be are expected, not {} paths",
@@ -174,7 +174,7 @@ pub(super) async fn ls(State(node): State<Node>, call: Call) -> Answer {
     }
     let options = call.fetch_options()?;
     let mut cids = vec![];
-    for path in call.paths()? {
+    for path in call.paths(&node).await? {
         cids.push(node.resolve(&path, &options).await?);
     }
     let mut found = vec![];

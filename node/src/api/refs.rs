@@ -21,7 +21,7 @@ pub(super) async fn list(State(node): State<Node>, Piped(call): Piped) -> Answer
     let options = call.fetch_options()?;
     let style = Style::of(&call)?;
     let mut roots = vec![];
-    for path in call.paths()? {
+    for path in call.paths(&node).await? {
         roots.push(node.follow(&path, &options).await?.cid);
     }
     stream(&call, Shape::Objects, |output| async move {

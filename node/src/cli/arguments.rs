@@ -16,8 +16,8 @@ use super::failure::{Exit, Failure, Outcome};
 use super::units::parse_duration;
 use super::warn;
 use super::{
-    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, key, ls, network, pin, ping, refs,
-    repo, resolve, routing, send, shutdown, stats, swarm, version,
+    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, key, ls, name, network, pin, ping,
+    refs, repo, resolve, routing, send, shutdown, stats, swarm, version,
 };
 use crate::config::multiaddr;
 
@@ -144,6 +144,7 @@ pub(super) enum Command {
     Id(id::Arguments),
     Key(key::Arguments),
     Ls(ls::Arguments),
+    Name(name::Arguments),
     Network(network::Arguments),
     Pin(pin::Arguments),
     Ping(ping::Arguments),
@@ -183,12 +184,8 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 /// Commands of Kubo that this version does not have, and what there is or will be.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 2] = [
     ("init", "a repository needs none: the first command makes it"),
-    ("key", "names are to come"),
-    ("name", "names are to come; until then, pass CIDs on"),
-    ("put", "records of names are to come"),
-    ("get", "records of names are to come"),
     ("tar", "`cidra get` writes files, `cidra dag export` archives"),
 ];
 

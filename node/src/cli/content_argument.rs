@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use cidra_content::path::ContentPath;
+use cidra_content::path::{ContentPath, NamePath};
 use clap::Args;
 use libp2p::{Multiaddr, PeerId};
 
@@ -16,15 +16,27 @@ use crate::config::{Rate, multiaddr};
 #[derive(Clone, Debug)]
 pub(super) struct Content {
     pub(super) text: String,
-    pub(super) path: ContentPath,
+    pub(super) place: Place,
+}
+
+/// Where content is said to be.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Under a CID.
+    Content(ContentPath),
+    /// Where a name leads.
+    Name(NamePath),
 }
 
 impl FromStr for Content {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let path = ContentPath::parse(text).map_err(|error| with_causes(&error))?;
-        Ok(Self { text: text.to_owned(), path })
+        let place = match NamePath::parse(text).map_err(|error| with_causes(&error))? {
+            Some(name) => Place::Name(name),
+            None => Place::Content(ContentPath::parse(text).map_err(|error| with_causes(&error))?),
+        };
+        Ok(Self { text: text.to_owned(), place })
     }
 }
 

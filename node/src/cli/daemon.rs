@@ -82,6 +82,7 @@ pub(super) async fn run(arguments: Arguments, global: Global, mut output: Output
     tokio::select! {
         () = signals.next() => {}
         () = node.stopped() => {}
+        never = node.republish() => match never {},
     }
     let stopping = running.stop(&node);
     tokio::select! {

@@ -8,6 +8,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+use cidra_content::path::ContentPath;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ use self::sink::Saved;
 use self::target::Target;
 use self::writer::Writer;
 use super::call::Call;
-use super::content_argument::{Content, Fetching};
+use super::content_argument::{Content, Fetching, Place};
 use super::failure::{Exit, Failure, Outcome};
 use super::progress::Progress;
 use super::session::Session;
@@ -63,13 +64,36 @@ struct State {
     peers: u64,
 }
 
+/// Where the content is, and its text for the RPC. A name is resolved once, so that all that is fetched is of one version.
+async fn located(arguments: &Arguments, session: &mut Session) -> Outcome<(ContentPath, String)> {
+    let name = match &arguments.path.place {
+        Place::Content(path) => return Ok((path.clone(), arguments.path.text.clone())),
+        Place::Name(name) => name,
+    };
+    let mut progress = Progress::start(session.shows_progress(), format!("asking for {}", name.name));
+    let call = arguments.fetching.clone().into_call(Call::new("resolve").argument(&arguments.path), &session.global);
+    let answer = progress.watch(session.client.send(call)).await?;
+    let text = progress.watch(answer.only::<Located>()).await?.path;
+    let mut path = ContentPath::parse(&text).map_err(|error| Failure::because("the name leads nowhere", &error))?;
+    let last = name.segments.last().unwrap_or(&name.name);
+    path.filename = name.filename.clone().or_else(|| Some(last.clone().into_bytes()));
+    Ok((path, text))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Located {
+    path: String,
+}
+
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome {
-    let cid = arguments.path.path.cid.to_string();
-    let target = Target::choose(&arguments.path.path, arguments.output.as_deref())?;
+    let (path, text) = located(&arguments, session).await?;
+    let cid = path.cid.to_string();
+    let target = Target::choose(&path, arguments.output.as_deref())?;
     let mut writer = Writer::new(target, arguments.force, arguments.max_entries)?;
     let searching = format!("looking for providers of {cid}");
     let mut progress = Progress::start(session.shows_progress(), &searching);
-    let call = Call::new("cidra/get").argument(&arguments.path);
+    let call = Call::new("cidra/get").argument(text);
     let call = arguments.fetching.into_call(call, &session.global);
     let (outlet, replies) = Outlet::new();
     let call = call.outlet(session.is_host().then_some(outlet));

@@ -1,6 +1,9 @@
 //! `cidra routing`: who has what, and where peers are.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Subcommand};
+use data_encoding::BASE64;
 use serde::Deserialize;
 
 use super::answer::parse;
@@ -24,6 +27,8 @@ enum Command {
     Findprovs(FindProviders),
     Findpeer(FindPeer),
     Provide(Provide),
+    Get(Get),
+    Put(Put),
 }
 
 /// List the peers that have content
@@ -57,6 +62,29 @@ struct Provide {
     /// All blocks below it, too
     #[arg(short, long, action = ArgAction::SetTrue)]
     recursive: bool,
+}
+
+/// Write the best record of a name to standard output
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra routing get /ipns/NAME > record")]
+struct Get {
+    /// /ipns/NAME
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
+}
+
+/// Keep a record of a name and tell it to others
+#[derive(Args, Clone)]
+#[command(after_help = "Example:\n  cidra routing put /ipns/NAME record")]
+struct Put {
+    /// /ipns/NAME
+    key: String,
+    /// The file with the record; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// It is enough when the record is kept here
+    #[arg(long)]
+    allow_offline: bool,
 }
 
 /// An event of a query, with the numbers that Kubo gives its types.
@@ -104,12 +132,45 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> Outcome 
             let call = Call::new("routing/provide").arguments(&arguments.cids).flag("recursive", arguments.recursive);
             (call, "telling the network".to_owned(), None)
         }
+        Command::Get(arguments) => return get(arguments, session).await,
+        Command::Put(arguments) => return put(arguments, session).await,
     };
     let found = show_events(call.flag("verbose", session.global.verbose > 0), waiting_for, session).await?;
     match nothing {
         Some(message) if !found => Err(Failure::new(Exit::NotFound, message)),
         _ => Ok(()),
     }
+}
+
+async fn get(arguments: Get, session: &mut Session) -> Outcome {
+    let mut progress = Progress::start(session.shows_progress(), "asking for the record");
+    let call = with_patience(Call::new("routing/get").arguments(arguments.keys), &session.global);
+    let mut answer = progress.watch(session.client.send(call)).await?;
+    while let Some(line) = progress.watch(answer.line()).await? {
+        if session.output.is_json() {
+            progress.beside(|| session.output.raw_line(&line))?;
+            continue;
+        }
+        let record = BASE64.decode(parse::<Event>(&line)?.extra.as_bytes());
+        let record = record.map_err(|error| Failure::because("the node's answer holds no record", &error))?;
+        progress.beside(|| session.output.bytes(&record))?;
+    }
+    session.output.flush()
+}
+
+async fn put(arguments: Put, session: &mut Session) -> Outcome {
+    let record = super::key::read(&arguments.file, &mut session.input)?;
+    let call = Call::new("routing/put").argument(&arguments.key).flag("allow-offline", arguments.allow_offline);
+    let call = with_patience(call, &session.global).files(&[record]);
+    let mut progress = Progress::start(session.shows_progress(), "telling the network");
+    let answer = progress.watch(session.client.send(call)).await?;
+    let line = progress.watch(answer.only_line()).await?;
+    drop(progress);
+    match session.output.is_json() {
+        true => session.output.raw_line(&line)?,
+        false => session.output.line(parse::<Event>(&line)?.id)?,
+    }
+    session.output.flush()
 }
 
 async fn show_events(call: Call, waiting_for: String, session: &mut Session) -> Outcome<bool> {

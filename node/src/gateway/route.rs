@@ -2,22 +2,26 @@
 
 use axum::http::StatusCode;
 use cid::Cid;
-use cidra_content::gateway::Host;
-use cidra_content::gateway::host::{inline, is_domain, outline, root_label};
+use cidra_content::gateway::host::{TooLong, inline, is_domain, key_label, outline, root_label};
+use cidra_content::gateway::{Format, Host};
+use cidra_content::ipns::{Name, Record};
 use cidra_content::path::{ContentPath, PathError, parse_cid};
 
 use super::Gateway;
 use super::answer::in_address;
 use super::asked::Asked;
-use super::names::{NameError, Named};
+use super::named::{Named, canonical, of_peer_id};
 use super::refusal::Refusal;
 use crate::download::FetchError;
-use crate::http::describe;
 
 /// What is to be done for an address.
 pub(super) enum Route {
     /// Content is shown.
     Content(Box<Target>),
+    /// It has another address for good.
+    Moved(String),
+    /// A record of a name is shown.
+    Record(Box<Record>),
     /// It has another address.
     Redirect(String),
     /// It is the gateway's own page.
@@ -75,18 +79,18 @@ impl Target {
 impl Gateway {
     pub(super) async fn route(&self, asked: &Asked) -> Result<Route, Refusal> {
         if let Some(location) = of_uri(asked)? {
-            return Ok(Route::Redirect(location));
+            return Ok(Route::Moved(location));
         }
         match Host::of(&asked.host, &self.config.hosts) {
             Host::Root { namespace, root, gateway } => self.below_gateway(asked, namespace, &root, gateway).await,
             Host::Gateway(name) => match split(&asked.path) {
                 Some((namespace, root, rest)) => match self.subdomain(asked, namespace, root, rest, &name).await? {
-                    Some(location) => Ok(Route::Redirect(location)),
+                    Some(location) => Ok(Route::Moved(location)),
                     None => self.path(asked).await,
                 },
                 None => self.path(asked).await,
             },
-            Host::Website(name) if split(&asked.path).is_none() && self.names.knows(&name).await => {
+            Host::Website(name) if split(&asked.path).is_none() && self.node.knows_name(&name).await => {
                 self.named(asked, &name, &asked.path, Origin::Website(asked.host.clone())).await
             }
             Host::Website(_) | Host::Plain => self.path(asked).await,
@@ -102,12 +106,15 @@ impl Gateway {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: content stands below /ipfs/CID"));
         };
         if namespace == "ipns" {
+            if let Some(name) = of_peer_id(root) {
+                return Ok(Route::Redirect(format!("/ipns/{name}") + &in_address(rest) + &asked.suffix));
+            }
             return self.named(asked, root, rest, Origin::Gateway).await;
         }
         if let ("ipfs", Some((_, inner, rest))) = (root, split(rest).filter(|(inner, ..)| *inner == "ipfs"))
             && parse_cid(inner).is_ok()
         {
-            return Ok(Route::Redirect(in_address(&format!("/ipfs/{inner}{rest}")) + &asked.suffix));
+            return Ok(Route::Moved(in_address(&format!("/ipfs/{inner}{rest}")) + &asked.suffix));
         }
         let cid = self.cid(asked, root)?;
         content(asked, cid, rest, Origin::Gateway, format!("/ipfs/{root}"), None)
@@ -122,8 +129,13 @@ impl Gateway {
         gateway: String,
     ) -> Result<Route, Refusal> {
         if namespace == "ipns" {
-            let is_inline = !root.contains('.') && root.contains('-') && !self.names.knows(root).await;
+            let is_inline = !root.contains('.') && root.contains('-') && !self.node.knows_name(root).await;
             let name = if is_inline { outline(root) } else { root.to_owned() };
+            if let Some(label) = canonical(&name).filter(|label| *label != name) {
+                let scheme = if asked.secure { "https" } else { "http" };
+                let path = in_address(&asked.path);
+                return Ok(Route::Moved(format!("{scheme}://{label}.ipns.{gateway}{path}{}", asked.suffix)));
+            }
             return self.named(asked, &name, &asked.path, Origin::Root(gateway)).await;
         }
         let cid = self.cid(asked, root)?;
@@ -132,7 +144,7 @@ impl Gateway {
             // One root has one origin.
             let scheme = if asked.secure { "https" } else { "http" };
             let path = in_address(&asked.path);
-            return Ok(Route::Redirect(format!("{scheme}://{label}.ipfs.{gateway}{path}{}", asked.suffix)));
+            return Ok(Route::Moved(format!("{scheme}://{label}.ipfs.{gateway}{path}{}", asked.suffix)));
         }
         content(asked, cid, &asked.path, Origin::Root(gateway), format!("/ipfs/{cid}"), None)
     }
@@ -143,8 +155,11 @@ impl Gateway {
             let what = format!("/ipns/{name}");
             return Err(FetchError::Denied { what, denial: Box::new(denial) }.into());
         }
-        let named = self.names.resolve(name).await.map_err(refused)?;
-        content(asked, named.cid, rest, origin, format!("/ipns/{name}"), Some(named))
+        if asked.wish.format == Some(Format::IpnsRecord) {
+            return self.record(asked, name, rest).await;
+        }
+        let named = self.resolve(asked, name).await?;
+        content(asked, named.content.cid, rest, origin, format!("/ipns/{name}"), Some(named))
     }
 
     /// Where the content of a path has an origin of its own; `None` where it is to be answered on the path.
@@ -156,19 +171,20 @@ impl Gateway {
         rest: &str,
         gateway: &str,
     ) -> Result<Option<String>, Refusal> {
-        let label = match namespace {
-            "ipfs" => {
-                let label = root_label(&self.cid(asked, root)?);
-                label.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
-            }
-            _ => {
+        let too_long = |error: TooLong| Refusal::new(StatusCode::BAD_REQUEST, error.to_string());
+        let label = match (namespace, Name::parse(root)) {
+            ("ipfs", _) => root_label(&self.cid(asked, root)?).map_err(too_long)?,
+            (_, Ok(name)) => key_label(&name.cid()).map_err(too_long)?,
+            (_, Err(_)) => {
                 let inlined = !root.contains('.') && root.contains('-');
-                let name =
-                    if inlined && self.names.knows(&outline(root)).await { outline(root) } else { root.to_owned() };
-                if !is_domain(&name) || !self.names.knows(&name).await {
+                let name = match inlined && self.node.knows_name(&outline(root)).await {
+                    true => outline(root),
+                    false => root.to_owned(),
+                };
+                if !is_domain(&name) || !self.node.knows_name(&name).await {
                     return Ok(None);
                 }
-                inline(&name).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
+                inline(&name).map_err(too_long)?
             }
         };
         let scheme = if asked.secure { "https" } else { "http" };
@@ -197,7 +213,7 @@ fn content(
     };
     let mut content = ContentPath::below(cid, rest).map_err(bad)?;
     let asked_names = content.segments.len();
-    let before = name.as_ref().map(|name| name.below.clone()).unwrap_or_default();
+    let before = name.as_ref().map(|name| name.content.segments.clone()).unwrap_or_default();
     content.segments.splice(0..0, before);
     let shown = format!("{root}{rest}");
     let has_slash = rest.ends_with('/');
@@ -233,13 +249,4 @@ fn answer_address(address: &str) -> String {
     let path: String = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
     let query = query.map_or(String::new(), |query| cidra_content::gateway::Query::parse(query).to_suffix());
     in_address(&path) + &query
-}
-
-fn refused(error: NameError) -> Refusal {
-    let status = match error {
-        NameError::TooLong { .. } => StatusCode::BAD_REQUEST,
-        NameError::Key { .. } => StatusCode::NOT_IMPLEMENTED,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    Refusal::new(status, describe(&error))
 }

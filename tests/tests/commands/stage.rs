@@ -44,6 +44,7 @@ pub(crate) struct Stage<'a> {
     root: String,
     file: String,
     lonely: String,
+    name: String,
     outs: AtomicUsize,
 }
 
@@ -66,6 +67,13 @@ impl<'a> Stage<'a> {
         let file = repository.add(&folder.join("a"));
         repository.cidra(["dag", "export", &root]).output_to(&repository.file("root.car")).run().success();
         let lonely = repository.cidra(["block", "put", "lonely"]).run().success().text().to_owned();
+        // Of a key that nobody publishes anything with any more, and so long that a daemon does not make it longer.
+        repository.cidra(["key", "gen", "carried"]).run().success();
+        let publish =
+            ["name", "publish", "-Q", "--offline", "--allow-offline", "--key=carried", "--lifetime=2400h", &file];
+        let name = repository.cidra(publish).run().success().text().to_owned();
+        let record = repository.cidra(["routing", "get", "--offline", &name]);
+        record.output_to(&repository.file("own.record")).run().success();
         let mut stage = Stage {
             holder,
             repository,
@@ -75,6 +83,7 @@ impl<'a> Stage<'a> {
             root,
             file,
             lonely,
+            name,
             outs: AtomicUsize::new(0),
         };
         match holder {
@@ -122,6 +131,8 @@ impl<'a> Stage<'a> {
             ("{car}", "root.car"),
             ("{pem}", "some.pem"),
             ("{lonely}", &self.lonely),
+            ("{name}", &self.name),
+            ("{record}", "own.record"),
         ] {
             words = words.replace(name, value);
         }

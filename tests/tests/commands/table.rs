@@ -57,7 +57,7 @@ fn each_command_does_the_same_whoever_holds_the_repository() {
 type Printed = Mutex<BTreeMap<&'static str, BTreeSet<String>>>;
 
 /// What these print has the repository, its node, its peers or its bootstrap list in it.
-const OWN: [&str; 17] = [
+const OWN: [&str; 21] = [
     "bootstrap",
     "bootstrap list",
     "bootstrap rm",
@@ -66,6 +66,8 @@ const OWN: [&str; 17] = [
     "key gen",
     "key list",
     "key rename",
+    "name inspect",
+    "name publish",
     "network new",
     "ping",
     "refs local",
@@ -73,7 +75,9 @@ const OWN: [&str; 17] = [
     "repo path",
     "repo stat",
     "routing findprovs",
+    "routing get",
     "routing provide",
+    "routing put",
     "repo verify",
 ];
 

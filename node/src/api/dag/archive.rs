@@ -84,7 +84,7 @@ pub(in crate::api) async fn export(State(node): State<Node>, Piped(call): Piped)
     }
     let mut options = call.fetch_options()?;
     options.offline |= local_only;
-    let root = node.resolve(&call.path()?, &options).await?;
+    let root = node.resolve(&call.path(&node).await?, &options).await?;
     // What fails early is told before the first byte.
     node.block(&root, &options).await?;
     let mut blocks = match local_only {

@@ -17,7 +17,7 @@ pub(in crate::api) async fn stat(State(node): State<Node>, Piped(call): Piped) -
     let form = call.cid_form()?;
     let progress = call.flag("progress")?.unwrap_or(true);
     let mut roots: Vec<Cid> = vec![];
-    for path in call.paths()? {
+    for path in call.paths(&node).await? {
         roots.push(node.resolve(&path, &options).await?);
     }
     stream(&call, Shape::Objects, |output| async move {

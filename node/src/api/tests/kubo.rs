@@ -236,7 +236,7 @@ async fn wrong_arguments_are_usage_errors_and_missing_content_is_missing() {
     for call in [
         "cat",
         "cat?arg=rubbish",
-        "ls?arg=/ipns/example.org",
+        "name/resolve?arg=rubbish",
         "pin/ls?type=odd",
         "cat?arg=x&offset=-1",
         "id?arg=nobody",
@@ -254,6 +254,7 @@ async fn wrong_arguments_are_usage_errors_and_missing_content_is_missing() {
         format!("ls?arg={absent}/x"),
         format!("pin/add?arg={absent}"),
         format!("cat?arg={HELLO}/no/such"),
+        "ls?arg=/ipns/example.org".to_owned(),
     ] {
         let (status, exit, message) = house.error(&format!("{call}&offline=true")).await;
         assert_eq!((status, &*exit), (500, "3"), "{call}: {message}");
