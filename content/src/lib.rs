@@ -10,6 +10,7 @@ pub mod car;
 pub mod dag_pb;
 pub mod deny;
 pub mod dht;
+pub mod dnslink;
 pub mod exchange;
 pub mod fetch;
 pub mod garbage;

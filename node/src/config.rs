@@ -4,6 +4,7 @@
 //! key is refused with its line, so that a typing error does not pass for a setting.
 
 mod deny_lists;
+mod dns;
 mod document;
 mod gateway;
 mod introducers;
@@ -23,6 +24,7 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::deny_lists::{DenyListError, DenyLists, DenySection};
+pub use self::dns::{Dns, DnsServer};
 pub use self::document::Document;
 pub use self::gateway::{Gateway, http_address};
 pub use self::introducers::{Bootstrap, is_public_introducer, public_introducers};
@@ -42,6 +44,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// What is neither served nor fetched nor shown.
     pub deny: DenySection,
+    /// Names of websites.
+    pub dns: Dns,
     /// The exchange of blocks.
     pub exchange: Exchange,
     /// The HTTP gateway.

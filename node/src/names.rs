@@ -4,11 +4,13 @@
 //! published or was given, and the peers of the DHT. What is kept and what is believed is decided by `content::ipns`.
 
 mod cache;
+mod dnslink;
 mod kept;
 mod publish;
 mod republish;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,9 +22,11 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use self::cache::Cache;
+use self::dnslink::Dns;
 use self::kept::Kept;
 pub use self::kept::KeptError;
 pub use self::publish::{PublishError, Publishing};
+use crate::config::DnsServer;
 use crate::keys::is_signed;
 use crate::node::Node;
 
@@ -30,6 +34,7 @@ use crate::node::Node;
 pub struct Names {
     /// By the settings.
     given: BTreeMap<String, String>,
+    dns: Dns,
     kept: Kept,
     cache: Mutex<Cache>,
     /// Held from reading the last record of a name to keeping its next.
@@ -76,10 +81,11 @@ pub struct Named {
 }
 
 impl Names {
-    /// What is kept in a folder, which need not be there, and what the settings say.
-    pub fn new(given: BTreeMap<String, String>, folder: std::path::PathBuf) -> Self {
+    /// What the settings and name servers say, and what is kept in a folder, which need not be there.
+    pub fn new(given: BTreeMap<String, String>, servers: Vec<DnsServer>, folder: PathBuf) -> Self {
         Self {
             given,
+            dns: Dns::new(servers),
             kept: Kept::new(folder),
             cache: Mutex::new(Cache::default()),
             publishing: tokio::sync::Mutex::default(),
@@ -110,8 +116,8 @@ impl Names {
 
 impl Node {
     /// Whether anything is known of the name of a website.
-    pub async fn knows_name(&self, name: &str) -> bool {
-        self.names().given.contains_key(name)
+    pub async fn knows_name(&self, name: &str, resolving: &Resolving) -> bool {
+        is_domain(name) && self.website(name, resolving).await.is_ok()
     }
 
     /// Where a path with a name leads, through other names.
@@ -141,6 +147,9 @@ impl Node {
 
     /// Where a name leads, which may be to another name.
     pub async fn step(&self, name: &str, resolving: &Resolving) -> Result<Step, NameError> {
+        if is_domain(name) {
+            return self.website(name, resolving).await;
+        }
         if let Some(path) = self.names().given.get(name) {
             return Ok(Step { path: path.clone(), ttl: None });
         }
@@ -149,10 +158,19 @@ impl Node {
             let left = now().until(record.validity());
             return Ok(Step { path: record.path().to_owned(), ttl: Some(record.ttl().min(left)) });
         }
-        match is_domain(name) {
-            true => Err(NameError::Unknown { name: name.to_owned() }),
-            false => Err(NameError::NoName { name: name.to_owned() }),
+        Err(NameError::NoName { name: name.to_owned() })
+    }
+
+    async fn website(&self, name: &str, resolving: &Resolving) -> Result<Step, NameError> {
+        if let Some(path) = self.names().given.get(&name.to_ascii_lowercase()) {
+            return Ok(Step { path: path.clone(), ttl: None });
         }
+        if resolving.offline || self.settings().offline {
+            return Err(NameError::Unknown { name: name.to_owned() });
+        }
+        let why = || format!("no answer within {} s", resolving.timeout.as_secs());
+        let asked = tokio::time::timeout(resolving.timeout, self.names().dns.link(name)).await;
+        asked.unwrap_or_else(|_| Err(NameError::Dns { name: name.to_owned(), why: why() }))
     }
 
     /// The best record of a name that is valid now.
@@ -215,6 +233,14 @@ pub fn now() -> Moment {
 /// Why a name leads nowhere.
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
+    /// No name server answered, or not as it should.
+    #[error("could not resolve name: DNS says nothing of {name:?}: {why}")]
+    Dns {
+        /// Which.
+        name: String,
+        /// In words for people.
+        why: String,
+    },
     /// What is kept cannot be read or written.
     #[error(transparent)]
     Kept(#[from] KeptError),

@@ -127,7 +127,7 @@ impl Node {
         let bootstrap = bootstrap.into_iter().filter(|peer| !(is_private && is_public_introducer(peer))).collect();
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(repository.keys(), keypair.clone()),
-            names: Names::new(settings.names.clone(), repository.names()),
+            names: Names::new(settings.names.clone(), settings.config.dns.servers.clone(), repository.names()),
             keypair,
             guests: Arc::new(Guests::new(store.clone())),
             store,

@@ -1,5 +1,7 @@
 //! The gateway over real sockets, each test named after the rule of a specification that it holds.
 
+#[path = "gateway/dnslink.rs"]
+mod dnslink;
 #[path = "gateway/hostile.rs"]
 mod hostile;
 #[path = "gateway/house.rs"]

@@ -121,7 +121,7 @@ const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn of_name(error: NameError) -> Failure {
     match error {
         NameError::NoName { .. } => Failure::misused(&error),
-        NameError::Unknown { .. } | NameError::Malformed { .. } | NameError::TooLong { .. } => {
+        NameError::Dns { .. } | NameError::Unknown { .. } | NameError::Malformed { .. } | NameError::TooLong { .. } => {
             Failure::missing(crate::http::describe(&error))
         }
         error => error.into(),

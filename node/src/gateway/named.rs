@@ -37,6 +37,11 @@ impl Gateway {
         Ok(Named { content: named.content, ttl: named.ttl })
     }
 
+    /// Whether anything is known of the name of a website.
+    pub(super) async fn knows(&self, asked: &Asked, name: &str) -> bool {
+        self.node.knows_name(name, &self.resolving(asked)).await
+    }
+
     /// The record of a name, for whoever proves it.
     pub(super) async fn record(&self, asked: &Asked, name: &str, rest: &str) -> Result<Route, Refusal> {
         let bad = |why: String| Refusal::new(StatusCode::BAD_REQUEST, why);

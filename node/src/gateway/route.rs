@@ -90,7 +90,7 @@ impl Gateway {
                 },
                 None => self.path(asked).await,
             },
-            Host::Website(name) if split(&asked.path).is_none() && self.node.knows_name(&name).await => {
+            Host::Website(name) if split(&asked.path).is_none() && self.knows(asked, &name).await => {
                 self.named(asked, &name, &asked.path, Origin::Website(asked.host.clone())).await
             }
             Host::Website(_) | Host::Plain => self.path(asked).await,
@@ -129,7 +129,7 @@ impl Gateway {
         gateway: String,
     ) -> Result<Route, Refusal> {
         if namespace == "ipns" {
-            let is_inline = !root.contains('.') && root.contains('-') && !self.node.knows_name(root).await;
+            let is_inline = !root.contains('.') && root.contains('-') && !self.knows(asked, root).await;
             let name = if is_inline { outline(root) } else { root.to_owned() };
             if let Some(label) = canonical(&name).filter(|label| *label != name) {
                 let scheme = if asked.secure { "https" } else { "http" };
@@ -177,11 +177,11 @@ impl Gateway {
             (_, Ok(name)) => key_label(&name.cid()).map_err(too_long)?,
             (_, Err(_)) => {
                 let inlined = !root.contains('.') && root.contains('-');
-                let name = match inlined && self.node.knows_name(&outline(root)).await {
+                let name = match inlined && self.knows(asked, &outline(root)).await {
                     true => outline(root),
                     false => root.to_owned(),
                 };
-                if !is_domain(&name) || !self.node.knows_name(&name).await {
+                if !is_domain(&name) || !self.knows(asked, &name).await {
                     return Ok(None);
                 }
                 inline(&name).map_err(too_long)?
