@@ -8,6 +8,7 @@ pub mod media_type;
 pub mod query;
 pub mod range;
 pub mod redirects;
+pub mod routing;
 pub mod tag;
 
 pub use car::CarRequest;

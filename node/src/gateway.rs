@@ -18,6 +18,7 @@ mod page;
 mod redirect;
 mod refusal;
 mod route;
+mod routing;
 mod serve;
 mod tar;
 
@@ -93,6 +94,9 @@ impl Gateway {
     }
 
     async fn respond(&self, asked: &Asked) -> Answer {
+        if let Some(rest) = self.asked_to_route(asked) {
+            return self.routed(asked, rest).await;
+        }
         match self.route(asked).await? {
             Route::Moved(location) => Ok(answer::redirect(StatusCode::MOVED_PERMANENTLY, &location)),
             Route::Record(record) => Ok(named::show(asked, &record)),

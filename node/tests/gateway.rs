@@ -16,6 +16,8 @@ mod path;
 mod ranges;
 #[path = "gateway/redirects.rs"]
 mod redirects;
+#[path = "gateway/routing.rs"]
+mod routing;
 #[path = "gateway/subdomain.rs"]
 mod subdomain;
 #[path = "gateway/trustless.rs"]

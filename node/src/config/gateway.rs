@@ -12,6 +12,8 @@ use super::{Listen, listen, text};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
+    /// Whether visitors are told where content and peers are, and records of names (`/routing/v1`).
+    pub expose_routing: bool,
     /// Whether what is not here is fetched from peers.
     pub fetch: bool,
     /// Host names below which each content root has a name of its own.
@@ -28,7 +30,8 @@ pub struct Gateway {
 impl Default for Gateway {
     fn default() -> Self {
         let listen = Listen::At("/ip4/127.0.0.1/tcp/8080".parse().expect("a literal address"));
-        Self { fetch: true, hosts: vec!["localhost".to_owned()], listen, timeout: 30, trustless: false }
+        let hosts = vec!["localhost".to_owned()];
+        Self { expose_routing: false, fetch: true, hosts, listen, timeout: 30, trustless: false }
     }
 }
 

@@ -56,7 +56,7 @@ impl Gateway {
         Ok(Route::Record(Box::new(record)))
     }
 
-    fn resolving(&self, asked: &Asked) -> Resolving {
+    pub(super) fn resolving(&self, asked: &Asked) -> Resolving {
         Resolving {
             offline: !self.config.fetch || asked.only_if_cached || self.node.settings().offline,
             timeout: Duration::from_secs(self.config.timeout.into()),
@@ -65,9 +65,14 @@ impl Gateway {
     }
 }
 
+/// What tells one record from another.
+pub(super) fn tag_of(record: &Record) -> String {
+    format!("\"{}.ipns-record\"", Block::new(RAW, record.bytes().clone()).cid())
+}
+
 /// A record as it is.
 pub(super) fn show(asked: &Asked, record: &Record) -> Response {
-    let tag = format!("\"{}.ipns-record\"", Block::new(RAW, record.bytes().clone()).cid());
+    let tag = tag_of(record);
     let age = record.ttl().min(now().until(record.validity()));
     let path = format!("/ipns/{}", record.name());
     let mut headers = HeaderMap::from_iter([
