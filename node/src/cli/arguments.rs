@@ -16,8 +16,8 @@ use super::failure::{Exit, Failure, Outcome};
 use super::units::parse_duration;
 use super::warn;
 use super::{
-    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, key, ls, name, network, pin, ping,
-    refs, repo, resolve, routing, send, shutdown, stats, swarm, version,
+    add, block, bootstrap, cat, completion, config, daemon, dag, files, get, health, id, key, ls, name, network, pin,
+    ping, refs, repo, resolve, routing, send, shutdown, stats, swarm, version,
 };
 use crate::config::multiaddr;
 

@@ -15,7 +15,7 @@ use super::super::audience::Receiver;
 use super::super::command::Command;
 use super::super::connections::Waiter;
 use super::super::contacts::Contacts;
-use super::super::discovery::{Finder, Side};
+use super::super::discovery::{Closest, Finder, Side};
 use super::super::mdns::Mdns;
 use super::super::session::{MAX_PENDING, Session};
 use super::super::{OpenStreamError, ProvideError, Stats};
