@@ -30,7 +30,7 @@ pub(super) struct List {
 
 /// Print the CID and sizes of a path, in the tree or below a CID
 #[derive(Args, Clone)]
-#[command(after_help = "Example:\n  cidra files stat --hash /\n  cidra files stat --format '<size> <type>' /ipfs/CID")]
+#[command(after_help = "Example:\n  cidra files stat --hash /\n  cidra files stat --size /ipfs/CID")]
 pub(super) struct Stat {
     /// A path in the tree, or /ipfs/CID
     path: String,
