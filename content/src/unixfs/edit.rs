@@ -17,9 +17,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use cid::{Cid, Version};
 
-use super::message::{Message, MessageError, Type};
+use super::message::{Message, Type};
 use super::node::NodeError;
-use super::shard::ShardError;
 use crate::block::{Block, DAG_PB, RAW};
 use crate::dag_pb;
 use crate::hash::{Function, LeafKind};
@@ -117,7 +116,7 @@ impl Node {
         }
         let node = dag_pb::Node::decode(block.data()).map_err(|source| EditError::NotDagPb { cid, source })?;
         let data = node.data.ok_or(EditError::NotUnixFs { cid })?;
-        let message = Message::decode(&data).map_err(|source| EditError::BadMessage { cid, source })?;
+        let message = Message::decode(&data).map_err(|source| NodeError::BadMessage { cid, source })?;
         let is_file = matches!(message.kind, Type::File | Type::Raw);
         if is_file && message.block_sizes.len() != node.links.len() {
             let (links, sizes) = (node.links.len(), message.block_sizes.len());
@@ -155,22 +154,6 @@ impl<E: Into<EditError>> From<E> for Stop {
 /// Why files and folders cannot be changed so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The UnixFS message cannot be read.
-    #[error("node {cid}: its UnixFS message cannot be read")]
-    BadMessage {
-        /// Which block.
-        cid: Cid,
-        /// What is wrong with it.
-        source: MessageError,
-    },
-    /// A part of a large folder that is not as it must be.
-    #[error("node {cid}: not a shard of a folder")]
-    BadShard {
-        /// Which block.
-        cid: Cid,
-        /// What is wrong with it.
-        source: ShardError,
-    },
     /// What stands at a path is not what it was when the change of it began.
     #[error("{path} was changed by somebody else meanwhile")]
     Changed {

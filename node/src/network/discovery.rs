@@ -7,6 +7,7 @@ pub(super) mod announcer;
 mod behaviour;
 mod held;
 pub(super) mod known_peers;
+mod message;
 mod names;
 pub(super) mod provide;
 mod query;

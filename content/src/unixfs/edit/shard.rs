@@ -10,6 +10,7 @@ use crate::dag_pb::Link;
 use crate::unixfs::DirectoryError;
 use crate::unixfs::hamt;
 use crate::unixfs::message::{Message, Metadata, Type};
+use crate::unixfs::node::NodeError;
 use crate::unixfs::shard::{ShardLink, ShardNode};
 
 /// One shard, open. Names of links are without their slots; that of a shard is empty.
@@ -27,7 +28,7 @@ impl Shard {
             return Err(EditError::NotFolder.into());
         }
         let checked = ShardNode::new(message.clone(), links.clone());
-        checked.map_err(|source| EditError::BadShard { cid: *cid, source })?;
+        checked.map_err(|source| NodeError::BadShard { cid: *cid, source })?;
         let bits = message.fanout.expect("it was checked").ilog2();
         let width = bits.div_ceil(4) as usize;
         let slots = links.into_iter().map(|link| {
@@ -173,7 +174,7 @@ pub(super) fn entries(blocks: &Blocks, root: &Cid, limit: usize) -> Result<Optio
             continue;
         }
         let Node { links, message } = Node::read(&blocks.get(&cid)?)?;
-        let shard = ShardNode::new(message, links).map_err(|source| EditError::BadShard { cid, source })?;
+        let shard = ShardNode::new(message, links).map_err(|source| NodeError::BadShard { cid, source })?;
         let placed = shard.placed(prefix).map_err(|_| EditError::NotUnixFs { cid })?;
         if placed.is_empty() && cid != *root {
             return Err(EditError::NotUnixFs { cid }.into());

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::super::command::{Command, Provider};
 use super::super::{ConnectError, Network, OpenStreamError, ProvideError};
+use super::message::{ADD_PROVIDER, CONNECTED, Message, Peer};
 use super::{Closest, Side};
 
 /// Tells the peers nearest to the block; gives how many took the record. With `patience` a look-up that lasts longer ends with
@@ -194,31 +195,8 @@ const PIECE: usize = 16 * 1024;
 fn announcement(records: &Records<'_>, name: &[u8]) -> Vec<u8> {
     let addresses = records.addresses.iter().map(Multiaddr::to_vec).collect();
     let peer = Peer { id: records.here.to_bytes(), addresses, connection: CONNECTED };
-    Message { kind: ADD_PROVIDER, key: name.to_vec(), providers: vec![peer] }.encode_length_delimited_to_vec()
-}
-
-const ADD_PROVIDER: i32 = 2;
-const CONNECTED: i32 = 1;
-
-/// What of a message of Kademlia stands in an announcement.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Message {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(bytes = "vec", tag = "2")]
-    key: Vec<u8>,
-    #[prost(message, repeated, tag = "9")]
-    providers: Vec<Peer>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Peer {
-    #[prost(bytes = "vec", tag = "1")]
-    id: Vec<u8>,
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    addresses: Vec<Vec<u8>>,
-    #[prost(int32, tag = "3")]
-    connection: i32,
+    let message = Message { kind: ADD_PROVIDER, key: name.to_vec(), providers: vec![peer], ..Message::default() };
+    message.encode_length_delimited_to_vec()
 }
 
 /// Why a peer was not told.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::super::command::{Command, Provider};
 use super::super::{ConnectError, Network, OpenStreamError};
+use super::message::{GET_VALUE, Message, PUT_VALUE, Record};
 use super::{Closest, Side};
 
 impl Network {
@@ -21,7 +22,7 @@ impl Network {
     /// told after that.
     pub async fn put_value(&self, key: Vec<u8>, value: Bytes) -> usize {
         let record = Record { key: key.clone(), value: value.to_vec() };
-        let message = Message { kind: PUT_VALUE, key: key.clone(), record: Some(record) };
+        let message = Message { kind: PUT_VALUE, key: key.clone(), record: Some(record), ..Message::default() };
         let message = Bytes::from(message.encode_length_delimited_to_vec());
         let network = self.clone();
         let (sink, mut took) = mpsc::channel(ENOUGH);
@@ -42,7 +43,7 @@ impl Network {
 
     /// Asks the peers nearest to a key for its value; what comes is what they say, and nobody has proven it.
     pub fn get_values(&self, key: Vec<u8>) -> impl Stream<Item = Bytes> + Send + 'static {
-        let message = Message { kind: GET_VALUE, key: key.clone(), record: None };
+        let message = Message { kind: GET_VALUE, key: key.clone(), ..Message::default() };
         let message = Bytes::from(message.encode_length_delimited_to_vec());
         let answers = self.ask_nearest(key.clone(), message);
         answers.filter_map(move |answer| {
@@ -130,28 +131,6 @@ async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> Result<usize, Ask
 
 /// Bytes of an answer: a record, and 20 peers with more addresses than any has.
 const MAX_ANSWER: usize = 256 * 1024;
-
-const PUT_VALUE: i32 = 0;
-const GET_VALUE: i32 = 1;
-
-/// What of a message of Kademlia tells of values.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Message {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(bytes = "vec", tag = "2")]
-    key: Vec<u8>,
-    #[prost(message, optional, tag = "3")]
-    record: Option<Record>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Record {
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
-}
 
 /// Why a peer said nothing.
 #[derive(Debug, thiserror::Error)]
