@@ -5,7 +5,6 @@ mod step;
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -102,7 +101,10 @@ fn what_was_acknowledged_survives_kill_9() {
             let writer = scope.spawn(|| write_until_killed(&endpoint, &writing));
             let mut random = SmallRng::seed_from_u64(round);
             wait_for(&endpoint, random.random_range(1..8));
-            std::thread::sleep(Duration::from_millis(random.random_range(0..60)));
+            // So that it falls into another part of a change each time.
+            for _ in 0..random.random_range(0..20) {
+                entries(&endpoint, "/d");
+            }
             writing.store(false, Ordering::Relaxed);
             daemon.kill();
             writer.join().expect("it ends with the daemon")
