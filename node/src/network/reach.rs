@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use cidra_content::autonat::{self, Guard};
+use cidra_content::autonat::{self, Guard, Response};
 use cidra_content::dht::Range;
 use cidra_content::reach::{Answer, Prober, Reachability, Relays, Scope};
 use futures::future::BoxFuture;
@@ -22,7 +22,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 
 pub(super) use self::asking::{ask, confirm, hear};
-pub(super) use self::checking::{Request, answer, decline, read, say_back, take_payment};
+pub(super) use self::checking::{Request, answer, read, say_back, take_payment};
 use self::mapping::Port;
 pub(super) use self::mapping::{Mappings, open};
 use super::address::{ip, is_circuit};
@@ -64,9 +64,11 @@ pub(super) enum Done {
         answer: Answer,
     },
     Asked(Request),
+    /// What came of a request; none where the client did not pay. With a connection that was made for it.
     Checked {
-        client: PeerId,
-        connection: Option<ConnectionId>,
+        request: Request,
+        response: Option<Response>,
+        dialled: Option<ConnectionId>,
     },
     DialledBack {
         nonce: u64,
@@ -115,9 +117,10 @@ impl Reach {
     }
 }
 
-/// The protocols of inbound streams, and how many of each a peer may have open on a connection.
+/// The protocols of inbound streams, and how many of each a peer may have open on a connection: who has its answer may ask anew while
+/// the stream of the last request is still being closed.
 pub(super) fn protocols() -> [(StreamProtocol, usize); 2] {
-    [(StreamProtocol::new(autonat::DIAL_BACK), 1), (StreamProtocol::new(autonat::DIAL_REQUEST), 1)]
+    [(StreamProtocol::new(autonat::DIAL_BACK), 1), (StreamProtocol::new(autonat::DIAL_REQUEST), 2)]
 }
 
 /// From where an address can be dialled; none: it is not worth a test.

@@ -212,7 +212,7 @@ pub enum FilesError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// More than [`MAX_UNFLUSHED`].
+    /// More than `MAX_UNFLUSHED`.
     #[error(
         "reached limit of {MAX_UNFLUSHED} unflushed MFS operations. To resolve: 1) run `cidra files flush` to persist changes, or 2) use --flush=true (default)"
     )]

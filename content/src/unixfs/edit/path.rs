@@ -74,7 +74,7 @@ pub enum FilesPathError {
     /// It does not begin at the root.
     #[error("paths must start with a leading slash")]
     Relative,
-    /// More names than [`MAX_DEPTH`].
+    /// More names than `MAX_DEPTH`.
     #[error("a path of {depth} names: the limit is {MAX_DEPTH}")]
     TooDeep {
         /// How many.

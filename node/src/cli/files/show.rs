@@ -28,14 +28,16 @@ pub(super) struct List {
     unsorted: bool,
 }
 
+const FIELDS: &str =
+    "<hash>, <size>, <cumulsize>, <childs>, <type>, <mode>, <mode-octal>, <mtime>, <mtime-secs>, <mtime-nsecs>";
+
 /// Print the CID and sizes of a path, in the tree or below a CID
 #[derive(Args, Clone)]
 #[command(after_help = "Example:\n  cidra files stat --hash /\n  cidra files stat --size /ipfs/CID")]
 pub(super) struct Stat {
     /// A path in the tree, or /ipfs/CID
     path: String,
-    /// <hash>, <size>, <cumulsize>, <childs>, <type>, <mode>, <mode-octal>, <mtime>, <mtime-secs>, <mtime-nsecs>
-    #[arg(long, conflicts_with_all = ["hash", "size"], value_name = "FORMAT")]
+    #[arg(long, conflicts_with_all = ["hash", "size"], value_name = "FORMAT", help = FIELDS)]
     format: Option<String>,
     /// Print the CID only
     #[arg(long, conflicts_with = "size")]

@@ -224,10 +224,10 @@ impl Driver {
         }
         if let Some((dialled, request)) = self.reach.saying.remove(&opened) {
             let index = request.index;
-            self.reach.work.push(match result {
-                Ok((stream, _)) => reach::say_back(stream, dialled, request).boxed(),
-                Err(_) => reach::answer(request, Response::Unreachable { index }, Some(dialled)).boxed(),
-            });
+            match result {
+                Ok((stream, _)) => self.reach.work.push(reach::say_back(stream, dialled, request).boxed()),
+                Err(_) => self.on_checked(request, Some(Response::Unreachable { index }), Some(dialled)),
+            }
             return None;
         }
         Some(result)
@@ -243,12 +243,7 @@ impl Driver {
                 self.say_reachability();
             }
             Done::Asked(request) => self.on_asked(request, now),
-            Done::Checked { client, connection } => {
-                self.reach.guard.end(&client);
-                if let Some(connection) = connection {
-                    self.swarm.close_connection(connection);
-                }
-            }
+            Done::Checked { request, response, dialled } => self.on_checked(request, response, dialled),
             Done::DialledBack { nonce, stream } => {
                 if self.reach.prober.handle_dial_back(nonce) && self.reach.has_room() {
                     self.reach.work.push(reach::confirm(stream).boxed());
@@ -276,14 +271,14 @@ impl Driver {
         let fits = |address: &Multiaddr| reach::may_dial(address, remote) && transport::understands(address, private);
         let first = (0..request.addresses.len()).find_map(|index| Some((index, request.address(index).filter(fits)?)));
         let Some((index, address)) = first else {
-            return self.reach.work.push(reach::decline(request, Response::DialRefused).boxed());
+            return self.reach.work.push(reach::answer(request, Response::DialRefused).boxed());
         };
         request.index = index;
         let price = ip(&address).and_then(|host| price(remote.as_ref(), &host, rand::random()));
         if let Err(why) = self.reach.guard.begin(&client, price.is_some(), now) {
             tracing::debug!(peer = %client, ?why, "rejected a request to test an address");
             // Not ended at the guard: one of its requests may be under way.
-            return self.reach.work.push(reach::decline(request, Response::Rejected).boxed());
+            return self.reach.work.push(reach::answer(request, Response::Rejected).boxed());
         }
         match price {
             Some(bytes) => self.reach.work.push(reach::take_payment(request, bytes).boxed()),
@@ -301,7 +296,7 @@ impl Driver {
         let id = options.connection_id();
         match self.swarm.dial(options) {
             Ok(()) => drop(self.reach.dialling.insert(id, (request, Instant::now() + DIAL_PATIENCE))),
-            Err(_) => self.reach.work.push(reach::answer(request, Response::Failed, None).boxed()),
+            Err(_) => self.on_checked(request, Some(Response::Failed), None),
         }
     }
 
@@ -318,7 +313,18 @@ impl Driver {
     pub(super) fn on_dial_back_failed(&mut self, connection: ConnectionId) -> bool {
         let Some((request, _)) = self.reach.dialling.remove(&connection) else { return false };
         let index = request.index;
-        self.reach.work.push(reach::answer(request, Response::Unreachable { index }, None).boxed());
+        self.on_checked(request, Some(Response::Unreachable { index }), None);
         true
+    }
+
+    /// The client may ask anew from here on: it does as soon as it has its answer.
+    fn on_checked(&mut self, request: reach::Request, response: Option<Response>, dialled: Option<ConnectionId>) {
+        self.reach.guard.end(&request.client);
+        if let Some(dialled) = dialled {
+            self.swarm.close_connection(dialled);
+        }
+        if let Some(response) = response {
+            self.reach.work.push(reach::answer(request, response).boxed());
+        }
     }
 }

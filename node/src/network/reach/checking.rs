@@ -45,7 +45,7 @@ pub(in crate::network) async fn read(client: PeerId, connection: ConnectionId, m
 pub(in crate::network) async fn take_payment(mut request: Request, bytes: u64) -> Done {
     match timeout(PATIENCE, receive(&mut request, bytes)).await {
         Ok(Ok(())) => Done::Paid(request),
-        _ => Done::Checked { client: request.client, connection: None },
+        _ => Done::Checked { request, response: None, dialled: None },
     }
 }
 
@@ -72,23 +72,13 @@ pub(in crate::network) async fn say_back(mut stream: Stream, dialled: Connection
         Ok(Ok(_)) => Response::Reached { index: request.index },
         _ => Response::Unreachable { index: request.index },
     };
-    answer(request, response, Some(dialled)).await
+    Done::Checked { request, response: Some(response), dialled: Some(dialled) }
 }
 
-/// Tells the client what came of it; `dialled` is a connection that was made for it.
-pub(in crate::network) async fn answer(
-    mut request: Request,
-    response: Response,
-    dialled: Option<ConnectionId>,
-) -> Done {
+/// Tells the client what came of it.
+pub(in crate::network) async fn answer(mut request: Request, response: Response) -> Done {
     let response = Message::Response(response).encode();
     let _ = timeout(PATIENCE, frame::write(&mut request.stream, &response)).await; // it has gone: nobody waits
-    Done::Checked { client: request.client, connection: dialled }
-}
-
-/// Tells a client that nothing is done for it.
-pub(in crate::network) async fn decline(request: Request, response: Response) -> Done {
-    answer(request, response, None).await;
     Done::Nothing
 }
 
