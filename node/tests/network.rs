@@ -8,6 +8,8 @@ mod fetch;
 mod find;
 #[path = "network/house.rs"]
 mod house;
+#[path = "network/late.rs"]
+mod late;
 #[path = "network/reach.rs"]
 mod reach;
 #[path = "network/stranger.rs"]

@@ -46,6 +46,13 @@ pub(super) fn protocols() -> Vec<(StreamProtocol, usize)> {
     [(StreamProtocol::new(PROTOCOL), MAX_INBOUND)].into_iter().chain(bitswap::protocols()).collect()
 }
 
+/// How good the best of these names is for blocks: the less the better, and the most where none is for blocks.
+pub(super) fn rank<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
+    let known = protocols();
+    let place = |name: &str| known.iter().position(|(known, _)| known.as_ref() == name);
+    names.into_iter().filter_map(place).min().unwrap_or(usize::MAX)
+}
+
 /// One is needed, and one more while the one before is being closed.
 const MAX_INBOUND: usize = 2;
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::ConnectError;
 use super::address::{is_circuit, is_loopback, is_unspecified, range};
+use super::blocks::rank;
 use super::command::{Direction, PeerIdentity, PeerInfo};
 
 /// The table of connected peers.
@@ -33,6 +34,10 @@ pub(super) struct Connected {
     pub(super) identity: Option<Identity>,
     /// Pings in a row that did not come back.
     pub(super) unanswered: u32,
+    /// What it says that it speaks became more.
+    has_grown: bool,
+    /// It was, because it began to exchange blocks late; once is enough, as anybody can say so again and again.
+    pub(super) is_met_anew: bool,
     since: Instant,
 }
 
@@ -62,6 +67,8 @@ pub(super) enum Waiter {
     Neighbour(PeerId),
     /// A connection that may be dead: it is when no other can be made.
     Probe(PeerId, ConnectionId),
+    /// One in the place of that one, from before the peer exchanged blocks.
+    Late(PeerId, ConnectionId),
 }
 
 impl Connections {
@@ -98,7 +105,15 @@ impl Connections {
             Direction::Outbound => self.dials_made += 1,
             Direction::Inbound => self.accepted += 1,
         }
-        let fresh = || Connected { connections: vec![], latency: None, identity: None, unanswered: 0, since: now };
+        let fresh = || Connected {
+            connections: vec![],
+            latency: None,
+            identity: None,
+            unanswered: 0,
+            has_grown: false,
+            is_met_anew: false,
+            since: now,
+        };
         let address = match endpoint {
             // A relay says who comes, and not from where.
             ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => {
@@ -149,7 +164,8 @@ impl Connections {
         for (_, reply) in self.identifying.extract_if(.., |(waited_for, _)| waited_for == peer) {
             let _ = reply.send(said.clone()); // nobody waits: the caller went away
         }
-        connected.identity = Some(Identity { said, signed_record });
+        let before = connected.identity.replace(Identity { said, signed_record });
+        connected.has_grown |= before.is_some_and(|before| connected.rank() < before.rank());
     }
 
     /// Answers when the peer has said who it is; dropped when it goes before.
@@ -207,9 +223,24 @@ impl Connected {
         self.connections.first().expect("a peer without connections is removed").id
     }
 
+    /// Whether it exchanges blocks better than when it was met, by what it says, and was not met anew for it.
+    pub(super) fn is_late(&self, spoken: usize) -> bool {
+        !self.is_met_anew && (self.has_grown || self.rank() < spoken)
+    }
+
+    fn rank(&self) -> usize {
+        self.identity.as_ref().map_or(usize::MAX, Identity::rank)
+    }
+
     /// A connection that leads to it without a relay.
     pub(super) fn direct(&self) -> Option<ConnectionId> {
         self.connections.iter().find(|connection| connection.relay.is_none()).map(|connection| connection.id)
+    }
+
+    /// The last one of these, other than that one.
+    pub(super) fn direct_but(&self, id: ConnectionId) -> Option<ConnectionId> {
+        let mut others = self.connections.iter().filter(|connection| connection.relay.is_none() && connection.id != id);
+        others.next_back().map(|connection| connection.id)
     }
 
     /// The relay that a connection leads through.
@@ -249,6 +280,13 @@ impl Connected {
         let said = self.identity.iter().flat_map(|identity| &identity.said.addresses);
         let here = self.is_here();
         said.filter(|address| !is_unspecified(address) && (here || !is_loopback(address))).cloned().collect()
+    }
+}
+
+impl Identity {
+    /// The best of what it speaks for blocks.
+    fn rank(&self) -> usize {
+        rank(self.said.protocols.iter().map(String::as_str))
     }
 }
 

@@ -4,6 +4,7 @@ mod circuits;
 mod commands;
 mod events;
 mod exchange;
+mod late;
 mod reach;
 mod upkeep;
 

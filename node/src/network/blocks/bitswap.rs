@@ -76,6 +76,10 @@ impl Speaker {
         self.dialect.protocol()
     }
 
+    pub(super) fn name(&self) -> &str {
+        self.name.as_ref()
+    }
+
     pub(super) fn begun(&self) -> Arc<Semaphore> {
         self.begun.clone()
     }

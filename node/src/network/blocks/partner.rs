@@ -6,7 +6,7 @@ use cid::Cid;
 use cidra_content::exchange::Protocol;
 use cidra_content::exchange::message::{Message, RequestId};
 use cidra_content::exchange::wire::bitswap as wire;
-use cidra_content::exchange::wire::native::Referral;
+use cidra_content::exchange::wire::native::{PROTOCOL, Referral};
 use cidra_content::reach::Allowance;
 use futures::AsyncWrite;
 use libp2p::swarm::ConnectionId;
@@ -69,6 +69,14 @@ impl Speaker {
         match self {
             Self::Bitswap(speaker) => speaker.protocol(),
             Self::Native(_) => Protocol::NATIVE,
+        }
+    }
+
+    /// What was agreed on.
+    pub(in crate::network) fn name(&self) -> &str {
+        match self {
+            Self::Bitswap(speaker) => speaker.name(),
+            Self::Native(_) => PROTOCOL,
         }
     }
 

@@ -39,7 +39,7 @@ impl Driver {
     }
 
     /// Opens our stream for blocks on a connection.
-    fn begin(&mut self, peer: PeerId, connection: ConnectionId) {
+    pub(super) fn begin(&mut self, peer: PeerId, connection: ConnectionId) {
         let relay = self.connections.get(&peer).and_then(|connected| connected.relay(connection));
         let allowance = relay.map(|relay| Allowance::of(self.reach.limit_of(&relay)));
         let Some(blocks) = &mut self.blocks else { return };

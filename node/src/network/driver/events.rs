@@ -136,6 +136,7 @@ impl Driver {
         let protocols = info.protocols.clone();
         self.connections.handle_identified(&peer, info);
         self.on_services(peer, &protocols, Instant::now());
+        self.meet_late(peer, Instant::now());
         let Some(connected) = self.connections.get(&peer) else { return };
         let (addresses, remotes) = (connected.addresses(), connected.ranges());
         let mut dhts: Vec<_> = self.swarm.behaviour_mut().dhts().collect();
@@ -267,6 +268,7 @@ impl Driver {
             }
             Err(error) => blocks.on_mute(peer, error.to_string(), now),
         }
+        self.meet_late(peer, now);
     }
 
     /// The swarm has made the connection that somebody waited for.
@@ -289,6 +291,7 @@ impl Driver {
                 tracing::info!(%peer, "met a peer on the local network");
                 self.neighbours.handle_met(&peer, Instant::now());
             }
+            Waiter::Late(peer, old) => self.on_late_dialled(peer, old, Instant::now()),
             Waiter::Probe(..) => {}
         }
     }
@@ -311,6 +314,7 @@ impl Driver {
                 tracing::debug!(%peer, %error, "cannot reach a peer of the local network");
                 self.neighbours.handle_failed(&peer, Instant::now());
             }
+            Waiter::Late(peer, old) => self.on_late_dialled(peer, old, Instant::now()),
             Waiter::Probe(peer, connection) => {
                 if self.connections.get(&peer).is_some_and(|connected| connected.unanswered > 0) {
                     tracing::debug!(%peer, %error, "closing a connection that is dead");
