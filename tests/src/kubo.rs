@@ -50,6 +50,15 @@ impl Kubo {
 
     /// Starts a server of the DHT on a host of its own, which knows these.
     pub fn server(host: &Host, bootstrap: &[String]) -> Option<Kubo> {
+        Kubo::on(host, bootstrap, None)
+    }
+
+    /// The same in the private network of this key.
+    pub fn private(host: &Host, bootstrap: &[String], key: &str) -> Option<Kubo> {
+        Kubo::on(host, bootstrap, Some(key))
+    }
+
+    fn on(host: &Host, bootstrap: &[String], key: Option<&str>) -> Option<Kubo> {
         let known = serde_json::to_string(bootstrap).expect("texts have a JSON form");
         let settings = [
             ("Addresses.Swarm", "[\"/ip4/0.0.0.0/tcp/4001\"]"),
@@ -57,7 +66,19 @@ impl Kubo {
             ("Discovery.MDNS.Enabled", "false"),
             ("Routing.Type", "\"dhtserver\""),
         ];
+        // What belongs to the public network is refused in a private one.
+        let apart = [
+            ("AutoConf.Enabled", "false"),
+            ("AutoTLS.Enabled", "false"),
+            ("DNS.Resolvers", "{}"),
+            ("Ipns.DelegatedPublishers", "[]"),
+            ("Routing.DelegatedRouters", "[]"),
+        ];
+        let settings = if key.is_some() { [&settings[..], &apart].concat() } else { settings.to_vec() };
         let mut kubo = Kubo::new("test", &settings)?;
+        if let Some(key) = key {
+            fs::write(kubo.folder.path().join("repo/swarm.key"), key).expect("made by init");
+        }
         kubo.host = Some(host.clone());
         kubo.run(&[]);
         Some(kubo)
