@@ -1,13 +1,14 @@
 //! The rules of the public DHT without the internet: servers of Kubo whose addresses look public, on hosts without a way out, and a
-//! Cidra among them that nobody has confirmed as reachable.
+//! Cidra among them that finds and is found, and is a server once they have confirmed that it is reachable.
 
 use std::time::{Duration, Instant};
 
 use cidra_tests::suite::MIB;
 use cidra_tests::{Daemon, Kubo, Lan, Repository, Suite, sample};
+use serde_json::Value;
 
 #[test]
-fn as_a_client_it_finds_and_is_found_among_servers_of_kubo() {
+fn it_finds_and_is_found_among_servers_of_kubo_and_becomes_one() {
     let servers = Suite::chosen().of(3, 10, 10);
     let Some(lan) = Lan::of_public(servers + 1) else { return };
     let mut kubos: Vec<Kubo> = vec![];
@@ -35,7 +36,7 @@ fn as_a_client_it_finds_and_is_found_among_servers_of_kubo() {
     });
     cidra(&["cat", &cid, "--timeout", "60s"]).run().success();
 
-    // Ours is found by them, though they do not take us for a server.
+    // Ours is found by them.
     let cid = cidra(&["add", "-Q"]).arg(&file).run().success().text().to_owned();
     let us = daemon.peer().to_owned();
     let last = &kubos[servers - 1];
@@ -43,8 +44,16 @@ fn as_a_client_it_finds_and_is_found_among_servers_of_kubo() {
         last.ipfs(["routing", "findprovs", "--num-providers", "5", &cid]).run().text().contains(&us)
     });
     last.ipfs(["cat", &cid]).run().success();
-    let identity = last.ipfs(["id", &us]).run().success();
-    assert!(identity.text().contains("/ipfs/lan/kad/1.0.0") && !identity.text().contains("\"/ipfs/kad/1.0.0\""));
+
+    // Their tests of its address find it reachable, and it serves, too.
+    until("others say that they reach it", || {
+        let said: Value = serde_json::from_slice(&cidra(&["id"]).run().success().stdout).expect("it is JSON");
+        said["Reachability"] == "Public"
+    });
+    until("they take it for a server", || {
+        let identity = last.ipfs(["id", &us]).run().success();
+        identity.text().contains("/ipfs/lan/kad/1.0.0") && identity.text().contains("\"/ipfs/kad/1.0.0\"")
+    });
     daemon.stop();
 }
 
